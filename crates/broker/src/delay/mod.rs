@@ -1,0 +1,4 @@
+//! Messages that are delivered later.
+
+pub mod levels;
+mod progress;

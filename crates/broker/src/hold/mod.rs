@@ -1,0 +1,3 @@
+//! Requests that wait for messages to arrive.
+
+pub mod pulls;
