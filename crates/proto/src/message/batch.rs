@@ -83,11 +83,7 @@ fn decode_member(batch: &mut Bytes, index: usize) -> Result<BatchMember, BatchEr
     Ok(BatchMember { flag, body, properties })
 }
 
-fn take(
-    member: &mut Bytes,
-    length: impl Fn(&mut Bytes) -> i32,
-    index: usize,
-) -> Result<Bytes, BatchError> {
+fn take(member: &mut Bytes, length: impl Fn(&mut Bytes) -> i32, index: usize) -> Result<Bytes, BatchError> {
     match usize::try_from(length(member)) {
         Ok(len) if len <= member.len() => Ok(member.split_to(len)),
         _ => Err(BatchError::Lengths(index)),
@@ -101,8 +97,10 @@ mod tests {
     use super::*;
 
     fn member() -> impl Strategy<Value = BatchMember> {
-        (any::<i32>(), any::<Vec<u8>>(), any::<Vec<u8>>()).prop_map(|(flag, body, properties)| {
-            BatchMember { flag, body: body.into(), properties: properties.into() }
+        (any::<i32>(), any::<Vec<u8>>(), any::<Vec<u8>>()).prop_map(|(flag, body, properties)| BatchMember {
+            flag,
+            body: body.into(),
+            properties: properties.into(),
         })
     }
 

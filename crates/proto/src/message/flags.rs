@@ -84,10 +84,7 @@ mod tests {
         assert!(!is_queued(TRANSACTION_PREPARED | COMPRESSED));
         assert!(!is_queued(TRANSACTION_ROLLBACK));
         let flag = TRANSACTION_ROLLBACK | COMPRESSED;
-        assert_eq!(
-            with_transaction(flag, TRANSACTION_COMMIT),
-            TRANSACTION_COMMIT | COMPRESSED
-        );
+        assert_eq!(with_transaction(flag, TRANSACTION_COMMIT), TRANSACTION_COMMIT | COMPRESSED);
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 /// Java's `String.hashCode`: `h = 31*h + c` over UTF-16 code units, wrapping.
 pub fn string_hash(text: &str) -> i32 {
-    text.encode_utf16()
-        .fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+    text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
 /// The code that a ConsumeQueue keeps for a TAGS property: its hash, sign-extended; 0 without tags.

@@ -74,13 +74,7 @@ impl FromStr for UniqueId {
         let rest: [u8; 12] = rest.try_into().map_err(|_| IdError)?;
         let word = |at: usize| u32::from_be_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
         let half = |at: usize| u16::from_be_bytes([rest[at], rest[at + 1]]);
-        Ok(Self {
-            ip,
-            pid: half(0),
-            loader: word(2),
-            since_month_ms: word(6),
-            counter: half(10),
-        })
+        Ok(Self { ip, pid: half(0), loader: word(2), since_month_ms: word(6), counter: half(10) })
     }
 }
 
@@ -96,12 +90,7 @@ pub struct UniqueIds {
 impl UniqueIds {
     /// `loader` tells apart the senders of one process; a random number does.
     pub fn new(ip: IpAddr, pid: u32, loader: u32) -> Self {
-        Self {
-            ip,
-            pid: pid as u16,
-            loader,
-            counter: AtomicU16::new(0),
-        }
+        Self { ip, pid: pid as u16, loader, counter: AtomicU16::new(0) }
     }
 
     /// The next id, at `now_ms` after the Unix epoch. Java counts from the month's start in local time;
@@ -156,10 +145,7 @@ fn hex(text: &str) -> Result<Vec<u8>, IdError> {
         return Err(IdError);
     }
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|d| d as u8).ok_or(IdError);
-    text.as_bytes()
-        .chunks_exact(2)
-        .map(|pair| Ok(digit(pair[0])? << 4 | digit(pair[1])?))
-        .collect()
+    text.as_bytes().chunks_exact(2).map(|pair| Ok(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
 }
 
 #[cfg(test)]
@@ -170,10 +156,7 @@ mod tests {
 
     #[test]
     fn offset_id_is_that_of_java() {
-        let id = OffsetId {
-            store_host: "10.0.0.2:10911".parse().unwrap(),
-            physical_offset: 4096,
-        };
+        let id = OffsetId { store_host: "10.0.0.2:10911".parse().unwrap(), physical_offset: 4096 };
         assert_eq!(id.to_string(), "0A00000200002A9F0000000000001000");
         assert_eq!("0A00000200002A9F0000000000001000".parse(), Ok(id));
         assert_eq!("0a00000200002a9f0000000000001000".parse(), Ok(id));

@@ -90,10 +90,7 @@ impl Message {
 
     /// Its offset id (Java: `offsetMsgId`).
     pub fn offset_id(&self) -> OffsetId {
-        OffsetId {
-            store_host: self.store_host,
-            physical_offset: self.physical_offset,
-        }
+        OffsetId { store_host: self.store_host, physical_offset: self.physical_offset }
     }
 
     /// The id that a client shows: the sender's unique key, or the offset id of one that has none.

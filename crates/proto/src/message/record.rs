@@ -108,9 +108,7 @@ impl Record<'_> {
         if self.properties.len() > i16::MAX as usize {
             return Err(RecordError::PropertiesTooLong(self.properties.len()));
         }
-        let size = FIXED_LEN
-            + host_len(self.born_host) - 8
-            + host_len(self.store_host) - 8
+        let size = FIXED_LEN + host_len(self.born_host) - 8 + host_len(self.store_host) - 8
             + usize::from(self.topic.len() > MAX_TOPIC_V1)
             + self.body.len()
             + self.topic.len()
@@ -396,10 +394,7 @@ pub fn decode_many(mut bytes: Bytes) -> impl Iterator<Item = Result<Message, Rec
 }
 
 fn cut(bytes: &[u8], need: usize) -> RecordError {
-    RecordError::Truncated {
-        have: bytes.len(),
-        need,
-    }
+    RecordError::Truncated { have: bytes.len(), need }
 }
 
 fn length(value: Option<i32>) -> Option<usize> {

@@ -86,10 +86,7 @@ fn a_damaged_body_is_seen() {
 #[test]
 fn every_cut_is_seen() {
     for len in 0..golden().len() {
-        assert!(matches!(
-            RecordView::parse(&golden()[..len]),
-            Err(RecordError::Truncated { .. })
-        ));
+        assert!(matches!(RecordView::parse(&golden()[..len]), Err(RecordError::Truncated { .. })));
     }
 }
 
@@ -112,11 +109,7 @@ fn many_end_at_the_first_error() {
 
 fn any_host() -> impl Strategy<Value = SocketAddr> {
     (any::<bool>(), any::<u128>(), any::<u16>()).prop_map(|(v6, ip, port)| {
-        let ip = if v6 {
-            IpAddr::V6(ip.into())
-        } else {
-            IpAddr::V4((ip as u32).into())
-        };
+        let ip = if v6 { IpAddr::V6(ip.into()) } else { IpAddr::V4((ip as u32).into()) };
         SocketAddr::new(ip, port)
     })
 }

@@ -1,0 +1,461 @@
+//! One queue of a topic: where its records lie in the log.
+//!
+//! New units stay in memory until there is a page of them or the next flush comes: they are derived,
+//! and after a crash recovery makes them again. Reads see both. Files are open only while in use.
+
+use std::{
+    fs, io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use rmq_proto::message::record;
+
+use super::queue_file::{QueueFile, UNIT_LEN, Unit, units};
+use crate::{
+    error::{IoContext, StoreError},
+    file::{
+        lock::sync_dir,
+        mapped_files::{file_name, list},
+    },
+};
+
+/// Units in memory above which they are written to the file.
+const PAGE: usize = 4096;
+
+/// What became of a unit that was put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It is the queue's newest unit now.
+    Added,
+    /// The queue had it already.
+    Known,
+    /// It does not fit behind the queue's last unit.
+    Refused,
+}
+
+/// A queue.
+#[derive(Debug)]
+pub(crate) struct ConsumeQueue {
+    topic: Arc<str>,
+    id: i32,
+    dir: PathBuf,
+    units_per_file: i64,
+    /// The next offset to assign; changes only under the append lock.
+    next: AtomicI64,
+    deleted: AtomicBool,
+    active: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// There are files whose units have not been counted.
+    uncounted: bool,
+    /// First unit of each file that is there.
+    files: Vec<i64>,
+    /// First unit whose record is still in the log, as found when the log began at `min_for`.
+    min: i64,
+    min_for: Option<u64>,
+    /// Behind the last unit.
+    max: i64,
+    /// Physical offset behind the last record.
+    indexed: u64,
+    /// The last units, not in a file yet.
+    tail: Vec<u8>,
+    open: Option<(i64, Arc<QueueFile>)>,
+    used: bool,
+    unsynced: bool,
+    created: bool,
+}
+
+impl State {
+    /// Behind the last unit that is in a file.
+    fn written(&self) -> i64 {
+        self.max - (self.tail.len() / UNIT_LEN) as i64
+    }
+
+    /// The first unit that is there, filler or not.
+    fn first(&self) -> i64 {
+        self.files.first().copied().unwrap_or(self.written())
+    }
+}
+
+impl ConsumeQueue {
+    /// An empty queue; nothing is created on disk.
+    pub(crate) fn new(topic: Arc<str>, id: i32, dir: PathBuf, units_per_file: u64) -> Self {
+        Self {
+            topic,
+            id,
+            dir,
+            units_per_file: units_per_file as i64,
+            next: AtomicI64::new(0),
+            deleted: AtomicBool::new(false),
+            active: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Finds the files of the queue. Returns whether all of them are as they should be; a file that is
+    /// not, and all behind it, are deleted, to be made again from the log.
+    pub(crate) fn load(&self) -> Result<bool, StoreError> {
+        let file_len = self.units_per_file as u64 * UNIT_LEN as u64;
+        let mut state = self.state.lock();
+        let mut intact = true;
+        let mut expected = None;
+        for (start, len) in list(&self.dir)? {
+            let path = self.dir.join(file_name(start));
+            if len > file_len || !start.is_multiple_of(file_len) {
+                return Err(StoreError::FileSize {
+                    path,
+                    have: len,
+                    want: file_len,
+                    key: "mappedFileSizeConsumeQueue",
+                });
+            }
+            intact &= len == file_len && expected.is_none_or(|expected| expected == start);
+            if intact {
+                state.files.push((start / UNIT_LEN as u64) as i64);
+                expected = Some(start + file_len);
+            } else {
+                tracing::warn!(path = %path.display(), "a damaged queue file is made again from the log");
+                fs::remove_file(&path).doing("remove", &path)?;
+            }
+        }
+        state.uncounted = !state.files.is_empty();
+        Ok(intact)
+    }
+
+    /// Forgets all units whose records begin at or behind `limit`, and whatever lies behind them.
+    pub(crate) fn truncate(&self, limit: u64) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        if !state.uncounted && state.indexed <= limit {
+            return Ok(());
+        }
+        self.write_out(&mut state).doing("write", &self.dir)?;
+        state.uncounted = false;
+        state.max = 0;
+        state.indexed = 0;
+        state.min_for = None;
+        while let Some(start) = state.files.last().copied() {
+            let file = self.file(&mut state, start).doing("open", &self.dir)?;
+            let keep = file.count(|unit| (unit.physical_offset as u64) < limit);
+            let keep = keep.doing("read", &self.dir)?;
+            if keep > 0 {
+                file.clear_from(keep).doing("truncate", &self.dir)?;
+                let last = file.unit(keep - 1).doing("read", &self.dir)?;
+                state.max = start + keep;
+                state.indexed = last.map_or(0, |unit| unit.end());
+                break;
+            }
+            let path = self.dir.join(file_name(start as u64 * UNIT_LEN as u64));
+            fs::remove_file(&path).doing("remove", &path)?;
+            state.files.pop();
+            state.open = None;
+        }
+        state.open = None;
+        state.min = state.first();
+        self.next.store(state.max, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Its topic.
+    pub(crate) fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    /// Its number in the topic.
+    pub(crate) fn id(&self) -> i32 {
+        self.id
+    }
+
+    /// Takes the next offset. Only under the append lock.
+    pub(crate) fn take_next(&self) -> i64 {
+        self.next.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// The offset taken last was not used. Only under the append lock.
+    pub(crate) fn give_back_next(&self) {
+        self.next.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Assigned offsets follow the units from now on.
+    pub(crate) fn reset_next(&self) {
+        self.next.store(self.max(), Ordering::SeqCst);
+    }
+
+    /// Whether the topic was deleted: then nothing may be appended here.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::SeqCst)
+    }
+
+    /// The topic was deleted.
+    pub(crate) fn set_deleted(&self) {
+        self.deleted.store(true, Ordering::SeqCst);
+    }
+
+    /// Marks it as in need of a flush; true the first time.
+    pub(crate) fn activate(&self) -> bool {
+        !self.active.swap(true, Ordering::SeqCst)
+    }
+
+    /// Behind the last unit.
+    pub(crate) fn max(&self) -> i64 {
+        self.state.lock().max
+    }
+
+    /// Physical offset behind the last record.
+    pub(crate) fn indexed(&self) -> u64 {
+        self.state.lock().indexed
+    }
+
+    /// The last unit.
+    pub(crate) fn last(&self) -> Option<Unit> {
+        let max = self.max();
+        self.unit(max - 1)
+    }
+
+    /// Adds the unit of a record. Does nothing for one that it has, so that building twice is safe.
+    pub(crate) fn put(&self, offset: i64, unit: Unit) -> Put {
+        let mut state = self.state.lock();
+        if unit.end() <= state.indexed {
+            return Put::Known;
+        }
+        if offset == 0 && state.max > 0 {
+            // The topic was deleted and made again: the log still has the records of its former life.
+            if self.remove_files(&mut state).is_err() {
+                return Put::Refused;
+            }
+        }
+        let is_empty = state.files.is_empty() && state.tail.is_empty();
+        if is_empty && offset > 0 {
+            // Java fills the file up to the first unit of a queue whose earlier records are gone.
+            let blank = Unit::filler(0).to_bytes();
+            state.tail = blank.repeat((offset % self.units_per_file) as usize);
+            state.max = offset;
+            state.min = offset;
+        } else if offset < state.max {
+            tracing::warn!(topic = %self.topic, queue = self.id, offset, max = state.max, "a second record for a queue offset");
+            return Put::Refused;
+        } else if offset > state.max {
+            let gap = offset - state.max;
+            let most = unit.end().saturating_sub(state.indexed) / record::FIXED_LEN as u64;
+            if gap as u64 > most {
+                tracing::warn!(topic = %self.topic, queue = self.id, offset, max = state.max, "a queue offset that can't be right");
+                return Put::Refused;
+            }
+            tracing::warn!(topic = %self.topic, queue = self.id, from = state.max, gap, "records of a queue are lost");
+            let lost = Unit::filler(unit.physical_offset).to_bytes();
+            state.tail.extend(lost.repeat(gap as usize));
+            state.max = offset;
+        }
+        state.tail.extend(unit.to_bytes());
+        state.max += 1;
+        state.indexed = unit.end();
+        if state.tail.len() >= PAGE {
+            self.write_or_keep(&mut state);
+        }
+        Put::Added
+    }
+
+    /// The offsets that can be read: from the first whose record is in a log that begins at
+    /// `log_start`, to behind the last.
+    pub(crate) fn range(&self, log_start: u64) -> (i64, i64) {
+        let (first, min, max, fresh) = {
+            let state = self.state.lock();
+            (state.first(), state.min, state.max, state.min_for == Some(log_start))
+        };
+        if fresh {
+            return (min, max);
+        }
+        let is_gone = |offset: i64| {
+            let unit = self.unit(offset);
+            unit.is_none_or(|unit| {
+                let is_blank = unit.is_filler() && unit.physical_offset == 0;
+                is_blank || (unit.physical_offset as u64) < log_start
+            })
+        };
+        // Without any record left, Java lets the smallest offset point behind the last unit too.
+        let min = partition(first.max(min), max, is_gone);
+        let mut state = self.state.lock();
+        state.min = state.min.max(min);
+        state.min_for = Some(log_start);
+        (state.min, state.max)
+    }
+
+    /// The unit at an offset.
+    pub(crate) fn unit(&self, offset: i64) -> Option<Unit> {
+        self.units(offset, 1).into_iter().next()
+    }
+
+    /// Up to `count` units from an offset on, all of one file. Errors count as no units.
+    pub(crate) fn units(&self, offset: i64, count: usize) -> Vec<Unit> {
+        match self.read(offset, count) {
+            Ok(bytes) => units(&bytes).take_while(Unit::is_valid).collect(),
+            Err(error) => {
+                tracing::error!(topic = %self.topic, queue = self.id, offset, %error, "can't read a queue");
+                Vec::new()
+            }
+        }
+    }
+
+    fn read(&self, offset: i64, count: usize) -> io::Result<Vec<u8>> {
+        let mut state = self.state.lock();
+        if offset < state.first() || offset >= state.max {
+            return Ok(Vec::new());
+        }
+        let count = count.min((state.max - offset) as usize);
+        let written = state.written();
+        if offset >= written {
+            let at = (offset - written) as usize * UNIT_LEN;
+            return Ok(state.tail[at..at + count * UNIT_LEN].to_vec());
+        }
+        let start = offset - offset % self.units_per_file;
+        if state.files.binary_search(&start).is_err() {
+            return Ok(Vec::new());
+        }
+        let file = self.file(&mut state, start)?;
+        drop(state);
+        file.read(offset - start, count.min((written - offset) as usize))
+    }
+
+    /// Writes what is in memory to the files and, with `sync`, makes it survive a power cut. Returns
+    /// whether the queue needs to be asked again: it has unsynced or open files.
+    pub(crate) fn flush(&self, sync: bool) -> Result<bool, StoreError> {
+        let mut state = self.state.lock();
+        self.write_out(&mut state).doing("write", &self.dir)?;
+        let was_used = std::mem::replace(&mut state.used, false);
+        if sync && state.unsynced {
+            let file = state.open.as_ref().map(|(_, file)| file.clone());
+            let created = std::mem::replace(&mut state.created, false);
+            state.unsynced = false;
+            drop(state);
+            // A failed sync of derived files is answered by not advancing the checkpoint.
+            self.sync(file, created).inspect_err(|_| self.state.lock().unsynced = true)?;
+            state = self.state.lock();
+        }
+        if !was_used && !state.unsynced && state.tail.is_empty() {
+            state.open = None;
+        }
+        let still = state.open.is_some() || state.unsynced || !state.tail.is_empty();
+        if !still {
+            self.active.store(false, Ordering::SeqCst);
+        }
+        Ok(still)
+    }
+
+    /// Its files are synced by other means, or that failed.
+    pub(crate) fn set_unsynced(&self, unsynced: bool) {
+        self.state.lock().unsynced = unsynced;
+    }
+
+    fn sync(&self, file: Option<Arc<QueueFile>>, created: bool) -> Result<(), StoreError> {
+        if let Some(file) = file {
+            file.sync().doing("sync", &self.dir)?;
+        }
+        if created {
+            for dir in self.dir.ancestors().take(3) {
+                sync_dir(dir)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the files whose records are all before `log_start`, but never the last one.
+    pub(crate) fn delete_before(&self, log_start: u64) -> Result<usize, StoreError> {
+        let mut deleted = 0;
+        loop {
+            let first = match self.state.lock().files[..] {
+                [first, _, ..] => first,
+                _ => return Ok(deleted),
+            };
+            let last = self.unit(first + self.units_per_file - 1);
+            if last.is_none_or(|unit| unit.physical_offset as u64 >= log_start) {
+                return Ok(deleted);
+            }
+            let path = self.dir.join(file_name(first as u64 * UNIT_LEN as u64));
+            let mut state = self.state.lock();
+            fs::remove_file(&path).doing("remove", &path)?;
+            state.files.remove(0);
+            state.open.take_if(|(start, _)| *start == first);
+            state.min = state.min.max(state.first());
+            deleted += 1;
+        }
+    }
+
+    fn file(&self, state: &mut State, start: i64) -> io::Result<Arc<QueueFile>> {
+        state.used = true;
+        if let Some((at, file)) = &state.open
+            && *at == start
+        {
+            return Ok(file.clone());
+        }
+        if let Some((_, file)) = state.open.take()
+            && state.unsynced
+        {
+            // It would be forgotten: only the open file is synced later.
+            file.sync()?;
+        }
+        let file = Arc::new(QueueFile::open(&self.dir, start, self.units_per_file)?);
+        state.open = Some((start, file.clone()));
+        Ok(file)
+    }
+
+    fn write_out(&self, state: &mut State) -> io::Result<()> {
+        while !state.tail.is_empty() {
+            let from = state.written();
+            let start = from - from % self.units_per_file;
+            let room = (start + self.units_per_file - from) as usize * UNIT_LEN;
+            let len = state.tail.len().min(room);
+            let file = self.file(state, start)?;
+            file.write(from - start, &state.tail[..len])?;
+            if state.files.last() != Some(&start) {
+                state.files.push(start);
+                state.created = true;
+            }
+            state.tail.drain(..len);
+            state.unsynced = true;
+        }
+        state.tail.shrink_to(PAGE);
+        Ok(())
+    }
+
+    /// Units that can't be written now stay in memory until the next flush.
+    fn write_or_keep(&self, state: &mut State) {
+        if let Err(error) = self.write_out(state) {
+            tracing::error!(topic = %self.topic, queue = self.id, %error, "can't write a queue");
+        }
+    }
+
+    fn remove_files(&self, state: &mut State) -> io::Result<()> {
+        tracing::warn!(topic = %self.topic, queue = self.id, "a queue begins anew");
+        if let Err(error) = fs::remove_dir_all(&self.dir)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let indexed = state.indexed;
+        *state = State { indexed, ..State::default() };
+        Ok(())
+    }
+}
+
+/// The first number in a range for which `before` does not hold; it holds for a first part only.
+pub(crate) fn partition(mut low: i64, mut high: i64, before: impl Fn(i64) -> bool) -> i64 {
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if before(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+#[cfg(test)]
+mod tests;

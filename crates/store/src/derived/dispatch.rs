@@ -1,0 +1,238 @@
+//! From the log to the queues and the index: what makes a record visible to readers.
+//!
+//! There is no thread for this. Who has appended drains the log to its readable end, unless another
+//! one is at it; that one looks again after it is done, so nothing is left behind. With synchronous
+//! flushing the flusher drains instead, up to what is synced: Java 5.5 hides records until then.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
+
+use parking_lot::{Mutex, MutexGuard};
+use rmq_proto::message::{RecordView, flags, hash::tags_code, properties, property};
+
+use super::{
+    consume_queue::Put,
+    index::{Index, Keys},
+    queue_file::Unit,
+    queues::Queues,
+};
+use crate::{
+    config::DelayLevels,
+    log::{
+        commit_log::CommitLog,
+        cursor::{Cursor, Step},
+        recover::next_valid,
+    },
+    progress::Progress,
+};
+
+/// Queue entries of this topic hold the time of delivery instead of a hash of the tags.
+const DELAY_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
+
+/// A record that became visible to readers.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The queue.
+    pub queue_id: i32,
+    /// The record's place in the queue.
+    pub queue_offset: i64,
+    /// The tags code that the queue keeps for it.
+    pub tags_code: i64,
+    /// The record's place in the log.
+    pub physical_offset: i64,
+    /// The record's length, bytes.
+    pub size: i32,
+    /// When it was stored, ms.
+    pub store_timestamp: i64,
+    /// The properties in their stored form.
+    pub properties: &'a str,
+}
+
+/// Called for each record that became visible, on a thread that appends or flushes: it must be quick.
+pub type OnArrival = Box<dyn Fn(&Arrival<'_>) + Send + Sync>;
+
+/// Keeps queues and index up with the log.
+pub(crate) struct Dispatcher {
+    turn: Mutex<()>,
+    done: Progress,
+    /// Physical offset and store time of the last record, for the checkpoint.
+    last_offset: AtomicI64,
+    last_timestamp: AtomicI64,
+    damaged: AtomicU64,
+    delay_levels: DelayLevels,
+    on_arrival: OnArrival,
+}
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher").field("done", &self.done).finish_non_exhaustive()
+    }
+}
+
+impl Dispatcher {
+    /// Starts at the log's beginning; recovery moves it.
+    pub(crate) fn new(delay_levels: DelayLevels, on_arrival: OnArrival) -> Self {
+        Self {
+            turn: Mutex::new(()),
+            done: Progress::default(),
+            last_offset: AtomicI64::new(0),
+            last_timestamp: AtomicI64::new(0),
+            damaged: AtomicU64::new(0),
+            delay_levels,
+            on_arrival,
+        }
+    }
+
+    /// How far queues and index are, physical offset.
+    pub(crate) fn done(&self) -> &Progress {
+        &self.done
+    }
+
+    /// Physical offset and store time of the last record that queues and index have.
+    pub(crate) fn last(&self) -> (i64, i64) {
+        let _turn = self.turn.lock();
+        let offset = self.last_offset.load(Ordering::SeqCst);
+        (offset, self.last_timestamp.load(Ordering::SeqCst))
+    }
+
+    /// Where an earlier run has left off, should there be nothing to dispatch.
+    pub(crate) fn resume(&self, last_offset: i64, last_timestamp: i64) {
+        self.last_offset.store(last_offset, Ordering::SeqCst);
+        self.last_timestamp.store(last_timestamp, Ordering::SeqCst);
+    }
+
+    /// Damaged places met so far.
+    pub(crate) fn damaged(&self) -> u64 {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Keeps everybody from dispatching.
+    pub(crate) fn pause(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock()
+    }
+
+    /// Dispatches up to `limit`, which is asked again until there is nothing left.
+    pub(crate) fn drain(
+        &self,
+        log: &CommitLog,
+        queues: &Queues,
+        index: Option<&Index>,
+        limit: impl Fn() -> u64,
+    ) {
+        loop {
+            let Some(turn) = self.turn.try_lock() else {
+                // Its holder asks for the limit once more after it let go, and our append is in it.
+                return;
+            };
+            let advanced = self.drain_to(log, queues, index, limit());
+            drop(turn);
+            // Whoever failed to lock before this drop raised the limit before we look at it here.
+            fence(Ordering::SeqCst);
+            if !advanced || self.done.get() as u64 >= limit() {
+                return;
+            }
+        }
+    }
+
+    fn drain_to(&self, log: &CommitLog, queues: &Queues, index: Option<&Index>, limit: u64) -> bool {
+        let from = self.done.get() as u64;
+        let mut cursor = Cursor::new(log, from);
+        loop {
+            match cursor.step(limit) {
+                Ok(Step::Record(view)) => self.dispatch(&view, queues, index, true),
+                Ok(Step::Rolled) => {}
+                Ok(Step::End) => break,
+                Ok(Step::Damaged(damage)) => {
+                    let at = cursor.at();
+                    let next = next_valid(log, at, 0).filter(|next| *next < limit);
+                    self.damaged.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(at, next, %damage, "the log is damaged");
+                    match next {
+                        Some(next) => cursor.go(next),
+                        None => break,
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(at = cursor.at(), %error, "can't read the log");
+                    break;
+                }
+            }
+        }
+        self.done.raise(cursor.at() as i64);
+        cursor.at() > from
+    }
+
+    /// Puts a record into its queue and the index. During recovery nobody is told.
+    pub(crate) fn dispatch(
+        &self,
+        view: &RecordView<'_>,
+        queues: &Queues,
+        index: Option<&Index>,
+        announce: bool,
+    ) {
+        let topic = view.topic();
+        let stored = view.properties();
+        let tags = properties::get(&stored, property::TAGS);
+        if flags::is_queued(view.sys_flag()) {
+            let unit = Unit {
+                physical_offset: view.physical_offset(),
+                size: view.size() as i32,
+                tags_code: self.tags_code(view, &topic, &stored, tags),
+            };
+            let put = put(queues, &topic, view, unit);
+            if announce && put == Put::Added {
+                (self.on_arrival)(&Arrival {
+                    topic: &topic,
+                    queue_id: view.queue_id(),
+                    queue_offset: view.queue_offset(),
+                    tags_code: unit.tags_code,
+                    physical_offset: unit.physical_offset,
+                    size: unit.size,
+                    store_timestamp: view.store_timestamp(),
+                    properties: &stored,
+                });
+            }
+        }
+        // Java indexes half messages but not rolled back ones.
+        let is_indexed = flags::transaction(view.sys_flag()) != flags::TRANSACTION_ROLLBACK;
+        if let Some(index) = index.filter(|_| is_indexed) {
+            let keys = Keys {
+                topic: &topic,
+                unique: properties::get(&stored, property::UNIQ_KEY),
+                keys: properties::get(&stored, property::KEYS),
+                tags,
+            };
+            if let Err(error) = index.put(&keys, view.physical_offset(), view.store_timestamp()) {
+                tracing::error!(%error, "a record can't be found by its keys");
+            }
+        }
+        self.last_offset.store(view.physical_offset(), Ordering::SeqCst);
+        self.last_timestamp.store(view.store_timestamp(), Ordering::SeqCst);
+    }
+
+    fn tags_code(&self, view: &RecordView<'_>, topic: &str, stored: &str, tags: Option<&str>) -> i64 {
+        if topic == DELAY_TOPIC
+            && let Some(level) = properties::get(stored, property::DELAY)
+            && let Ok(level @ 1..) = level.parse::<i32>()
+        {
+            return self.delay_levels.due_ms(level, view.store_timestamp());
+        }
+        tags.map_or(0, tags_code)
+    }
+}
+
+fn put(queues: &Queues, topic: &str, view: &RecordView<'_>, unit: Unit) -> Put {
+    if view.queue_offset() < 0 {
+        return Put::Refused;
+    }
+    let Some(queue) = queues.get_or_create(topic, view.queue_id()) else {
+        tracing::warn!(offset = unit.physical_offset, "a record has a topic that can't be a queue's");
+        return Put::Refused;
+    };
+    let put = queue.put(view.queue_offset(), unit);
+    if put == Put::Added {
+        queues.activate(&queue);
+    }
+    put
+}

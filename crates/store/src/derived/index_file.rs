@@ -1,0 +1,469 @@
+//! One index file: a hash table from keys to physical offsets, in Java's layout.
+//!
+//! ```text
+//! 0   8  store time of the first entry, ms     8   8  of the last entry
+//! 16  8  physical offset of the first entry    24  8  of the last entry
+//! 32  4  slots in use                          36  4  entries + 1
+//! 40     slots: i32 number of the newest entry, 0 for none
+//! …      entries of 20 bytes: i32 hash, i64 physical offset, i32 seconds since the first entry,
+//!        i32 number of the slot's previous entry. Entry 0 is not used.
+//! ```
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use rmq_proto::message::hash::index_hash;
+
+use crate::file::mapped_file::MappedTable;
+
+const HEADER_LEN: u64 = 40;
+const SLOT_LEN: u64 = 4;
+const ENTRY_LEN: u64 = 20;
+
+/// Sizes of an index file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// Slots of the hash table.
+    pub(crate) slots: u32,
+    /// Entries, entry 0 included.
+    pub(crate) entries: u32,
+}
+
+impl Shape {
+    /// Length of the file, bytes.
+    pub(crate) fn file_len(self) -> u64 {
+        self.entry_at(self.entries)
+    }
+
+    fn entry_at(self, number: u32) -> u64 {
+        HEADER_LEN + u64::from(self.slots) * SLOT_LEN + u64::from(number) * ENTRY_LEN
+    }
+
+    fn slot_at(self, slot: u32) -> u64 {
+        HEADER_LEN + u64::from(slot) * SLOT_LEN
+    }
+
+    fn slot_of(self, hash: i32) -> u32 {
+        hash as u32 % self.slots
+    }
+}
+
+/// What the header says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Store time of the first entry, ms.
+    pub(crate) begin_timestamp: i64,
+    /// Store time of the last entry, ms.
+    pub(crate) end_timestamp: i64,
+    /// Physical offset of the first entry.
+    pub(crate) begin_offset: i64,
+    /// Physical offset of the last entry.
+    pub(crate) end_offset: i64,
+    used_slots: i32,
+    count: u32,
+}
+
+impl Header {
+    fn to_bytes(self) -> [u8; HEADER_LEN as usize] {
+        let mut bytes = [0; HEADER_LEN as usize];
+        let longs = [self.begin_timestamp, self.end_timestamp, self.begin_offset, self.end_offset];
+        for (place, long) in bytes.chunks_exact_mut(8).zip(longs) {
+            place.copy_from_slice(&long.to_be_bytes());
+        }
+        bytes[32..36].copy_from_slice(&self.used_slots.to_be_bytes());
+        bytes[36..].copy_from_slice(&self.count.to_be_bytes());
+        bytes
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    hash: i32,
+    physical_offset: i64,
+    seconds: i32,
+    previous: u32,
+}
+
+/// One index file.
+#[derive(Debug)]
+pub(crate) struct IndexFile {
+    path: PathBuf,
+    table: MappedTable,
+    shape: Shape,
+    header: Header,
+    dirty: AtomicBool,
+}
+
+impl IndexFile {
+    /// Creates a file. Java seeds the header with the end of the previous file.
+    pub(crate) fn create(path: PathBuf, shape: Shape, previous: Option<Header>) -> io::Result<Self> {
+        let table = MappedTable::open(&path, shape.file_len())?;
+        let seed = previous.unwrap_or_default();
+        let mut file = Self {
+            path,
+            table,
+            shape,
+            header: Header {
+                begin_timestamp: seed.end_timestamp,
+                end_timestamp: seed.end_timestamp,
+                begin_offset: seed.end_offset,
+                end_offset: seed.end_offset,
+                used_slots: 0,
+                count: 1,
+            },
+            dirty: AtomicBool::new(true),
+        };
+        // The table is filled at random places: its space has to be there before the first.
+        file.table.reserve(0..shape.entry_at(1))?;
+        file.write_header();
+        Ok(file)
+    }
+
+    /// Opens a file; `None` if it can't be an index file.
+    pub(crate) fn open(path: PathBuf, shape: Shape) -> io::Result<Option<Self>> {
+        if fs::metadata(&path)?.len() != shape.file_len() {
+            return Ok(None);
+        }
+        let table = MappedTable::open(&path, shape.file_len())?;
+        table.reserve(0..shape.entry_at(1))?;
+        let long = |at| i64::from_be_bytes(table.read(at));
+        let header = Header {
+            begin_timestamp: long(0),
+            end_timestamp: long(8),
+            begin_offset: long(16),
+            end_offset: long(24),
+            used_slots: i32::from_be_bytes(table.read(32)),
+            // Java takes 0 and less for 1: a file that was just created.
+            count: i32::from_be_bytes(table.read(36)).max(1) as u32,
+        };
+        let is_sane = header.count <= shape.entries && header.begin_offset <= header.end_offset;
+        let dirty = AtomicBool::new(false);
+        Ok(is_sane.then_some(Self { path, table, shape, header, dirty }))
+    }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What its header says.
+    pub(crate) fn header(&self) -> Header {
+        self.header
+    }
+
+    /// Whether it has no entry.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.header.count <= 1
+    }
+
+    /// Whether no entry fits any more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.header.count >= self.shape.entries
+    }
+
+    /// Adds an entry; false if none fits. The order of the writes keeps the file readable after a
+    /// crash at any point: the entry, its slot, the header.
+    pub(crate) fn put(&mut self, key: &str, offset: i64, timestamp: i64) -> io::Result<bool> {
+        if self.is_full() {
+            return Ok(false);
+        }
+        let number = self.header.count;
+        self.table.reserve(self.shape.entry_at(number)..self.shape.entry_at(number + 1))?;
+        let hash = index_hash(key);
+        let slot = self.shape.slot_of(hash);
+        let previous = self.slot(slot);
+        self.write_entry(
+            number,
+            Entry { hash, physical_offset: offset, seconds: self.seconds(timestamp), previous },
+        );
+        self.write_slot(slot, number);
+        let header = &mut self.header;
+        if number <= 1 {
+            header.begin_offset = offset;
+            header.begin_timestamp = timestamp;
+        }
+        header.used_slots += i32::from(previous == 0);
+        header.count += 1;
+        header.end_offset = offset;
+        header.end_timestamp = timestamp;
+        self.write_header();
+        Ok(true)
+    }
+
+    /// Whether a range of time touches the file's. Java's three cases: around it, beginning or ending
+    /// in it.
+    pub(crate) fn covers(&self, begin: i64, end: i64) -> bool {
+        let own = self.header.begin_timestamp..=self.header.end_timestamp;
+        (begin < *own.start() && end > *own.end()) || own.contains(&begin) || own.contains(&end)
+    }
+
+    /// Adds the physical offsets of entries of a key, newest first, until there are `max`.
+    pub(crate) fn find(&self, key: &str, max: usize, begin: i64, end: i64, found: &mut Vec<i64>) {
+        let hash = index_hash(key);
+        let mut number = self.slot(self.shape.slot_of(hash));
+        while number != 0 && found.len() < max {
+            let entry = self.entry(number);
+            let time = self.header.begin_timestamp.saturating_add(i64::from(entry.seconds) * 1000);
+            if entry.seconds < 0 {
+                return;
+            }
+            if entry.hash == hash && (begin..=end).contains(&time) {
+                found.push(entry.physical_offset);
+            }
+            // Chains only go back; anything else is damage and must not become a loop.
+            if time < begin || entry.previous >= number {
+                return;
+            }
+            number = entry.previous;
+        }
+    }
+
+    /// Forgets the entries of records at or behind `limit`. Everything below it was synced; what lies
+    /// behind it may be there in part. Returns how many entries are left.
+    pub(crate) fn truncate(&mut self, limit: i64) -> u32 {
+        let is_kept = |entry: Entry| {
+            entry != Entry { hash: 0, physical_offset: 0, seconds: 0, previous: 0 }
+                && (0..limit).contains(&entry.physical_offset)
+        };
+        let (mut low, mut high) = (1, self.header.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if is_kept(self.entry(middle)) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        if low < self.header.count {
+            self.cut(low);
+        }
+        self.header.count - 1
+    }
+
+    fn cut(&mut self, count: u32) {
+        let intact = (0..self.shape.slots).all(|slot| self.cut_slot(slot, count));
+        self.header.count = count;
+        if !intact {
+            self.rebuild_slots();
+        }
+        let used = (0..self.shape.slots).filter(|slot| self.slot(*slot) != 0).count();
+        self.header.used_slots = used as i32;
+        let last = self.entry(count - 1);
+        if count > 1 {
+            self.header.end_offset = last.physical_offset;
+            // The entry knows its second only; the end of it covers the record.
+            let end = self.header.begin_timestamp + i64::from(last.seconds) * 1000 + 999;
+            self.header.end_timestamp = self.header.end_timestamp.min(end);
+        }
+        self.write_header();
+    }
+
+    /// Takes a slot back to its newest entry below `count`; false if the chain does not lead there.
+    fn cut_slot(&mut self, slot: u32, count: u32) -> bool {
+        let stored = u32::from_be_bytes(self.table.read(self.shape.slot_at(slot)));
+        let mut number = stored;
+        while number >= count {
+            let entry = self.entry(number);
+            let belongs = entry.hash >= 0 && self.shape.slot_of(entry.hash) == slot;
+            if number >= self.header.count || !belongs || entry.previous >= number {
+                return false;
+            }
+            number = entry.previous;
+        }
+        if number != stored {
+            self.write_slot(slot, number);
+        }
+        true
+    }
+
+    fn rebuild_slots(&mut self) {
+        tracing::warn!(path = %self.path.display(), "the slots of an index file are made again");
+        for slot in 0..self.shape.slots {
+            self.write_slot(slot, 0);
+        }
+        for number in 1..self.header.count {
+            let mut entry = self.entry(number);
+            let slot = self.shape.slot_of(entry.hash.max(0));
+            entry.previous = self.slot(slot);
+            self.write_entry(number, entry);
+            self.write_slot(slot, number);
+        }
+    }
+
+    /// The file, if it has to be synced; the caller does it, without holding on to this.
+    pub(crate) fn take_dirty(&self) -> Option<Arc<File>> {
+        self.dirty.swap(false, Ordering::SeqCst).then(|| self.table.file())
+    }
+
+    /// The sync failed: it has to be done again.
+    pub(crate) fn set_dirty(&self) {
+        self.dirty.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets go of the memory: what is written is rarely read.
+    pub(crate) fn release_memory(&self) {
+        self.table.release_memory();
+    }
+
+    fn seconds(&self, timestamp: i64) -> i32 {
+        let begin = self.header.begin_timestamp;
+        if begin <= 0 {
+            return 0;
+        }
+        let seconds = timestamp.saturating_sub(begin) / 1000;
+        seconds.clamp(0, i64::from(i32::MAX)) as i32
+    }
+
+    /// The newest entry of a slot; 0 for none and for numbers that no entry has.
+    fn slot(&self, slot: u32) -> u32 {
+        let number = i32::from_be_bytes(self.table.read(self.shape.slot_at(slot)));
+        u32::try_from(number).ok().filter(|number| *number < self.header.count).unwrap_or(0)
+    }
+
+    fn write_slot(&mut self, slot: u32, number: u32) {
+        self.table.write(self.shape.slot_at(slot), &number.to_be_bytes());
+    }
+
+    fn entry(&self, number: u32) -> Entry {
+        let bytes: [u8; ENTRY_LEN as usize] = self.table.read(self.shape.entry_at(number));
+        let [h0, h1, h2, h3, o0, o1, o2, o3, o4, o5, o6, o7, s0, s1, s2, s3, p0, p1, p2, p3] = bytes;
+        let previous = i32::from_be_bytes([p0, p1, p2, p3]);
+        Entry {
+            hash: i32::from_be_bytes([h0, h1, h2, h3]),
+            physical_offset: i64::from_be_bytes([o0, o1, o2, o3, o4, o5, o6, o7]),
+            seconds: i32::from_be_bytes([s0, s1, s2, s3]),
+            previous: previous.max(0) as u32,
+        }
+    }
+
+    fn write_entry(&mut self, number: u32, entry: Entry) {
+        let mut bytes = [0; ENTRY_LEN as usize];
+        bytes[..4].copy_from_slice(&entry.hash.to_be_bytes());
+        bytes[4..12].copy_from_slice(&entry.physical_offset.to_be_bytes());
+        bytes[12..16].copy_from_slice(&entry.seconds.to_be_bytes());
+        bytes[16..].copy_from_slice(&entry.previous.to_be_bytes());
+        self.table.write(self.shape.entry_at(number), &bytes);
+    }
+
+    fn write_header(&mut self) {
+        self.table.write(0, &self.header.to_bytes());
+        self.set_dirty();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape { slots: 5, entries: 100 };
+
+    fn find(file: &IndexFile, key: &str) -> Vec<i64> {
+        let mut found = Vec::new();
+        file.find(key, 99, 0, i64::MAX, &mut found);
+        found
+    }
+
+    #[test]
+    fn the_full_size_is_that_of_java() {
+        let shape = Shape { slots: 5_000_000, entries: 20_000_000 };
+        assert_eq!(shape.file_len(), 420_000_040);
+        assert_eq!(shape.entry_at(0), 20_000_040);
+        assert_eq!(shape.slot_of(1688201051), 3201051);
+    }
+
+    #[test]
+    fn an_entry_byte_by_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("i");
+        let mut file = IndexFile::create(path.clone(), SHAPE, None).unwrap();
+        assert!(file.put("WIREREF_T1#k1", 77, 10_000).unwrap());
+        assert!(file.put("WIREREF_T1#k1", 99, 15_500).unwrap());
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes.len() as u64, SHAPE.file_len());
+        let slot = 1688201051 % 5;
+        let slots = &bytes[40..60];
+        assert_eq!(slots[slot * 4..slot * 4 + 4], [0, 0, 0, 2]);
+        let mut expected = 1688201051i32.to_be_bytes().to_vec();
+        expected.extend(99i64.to_be_bytes());
+        expected.extend(5i32.to_be_bytes());
+        expected.extend(1i32.to_be_bytes());
+        assert_eq!(bytes[60 + 40..60 + 60], expected);
+        let mut header = Vec::new();
+        for long in [10_000i64, 15_500, 77, 99] {
+            header.extend(long.to_be_bytes());
+        }
+        header.extend([0, 0, 0, 1, 0, 0, 0, 3]);
+        assert_eq!(bytes[..40], header);
+    }
+
+    #[test]
+    fn keys_are_found_newest_first_and_in_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = IndexFile::create(dir.path().join("i"), SHAPE, None).unwrap();
+        for number in 0..30 {
+            file.put(&format!("T#{}", number % 3), number, 1000 + number * 1000).unwrap();
+        }
+        let every_third: Vec<i64> = (0..30).rev().filter(|number| number % 3 == 1).collect();
+        assert_eq!(find(&file, "T#1"), every_third);
+        let mut found = Vec::new();
+        file.find("T#1", 2, 5_000, 12_000, &mut found);
+        assert_eq!(found, [10, 7]);
+        assert!(find(&file, "T#9").is_empty());
+    }
+
+    #[test]
+    fn truncation_forgets_only_what_is_behind() {
+        for damage in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("i");
+            let mut file = IndexFile::create(path.clone(), SHAPE, None).unwrap();
+            for number in 0..20 {
+                file.put(&format!("T#{}", number % 4), number * 10, 1000).unwrap();
+            }
+            if damage {
+                // Entries that a power cut has kept from the disk.
+                for number in 13..=20 {
+                    file.write_entry(number, Entry { hash: 0, physical_offset: 0, seconds: 0, previous: 0 });
+                }
+            }
+            assert_eq!(file.truncate(120), 12);
+            drop(file);
+            let mut file = IndexFile::open(path, SHAPE).unwrap().unwrap();
+            assert_eq!(find(&file, "T#1"), [90, 50, 10]);
+            assert_eq!(file.header().end_offset, 110);
+            file.put("T#1", 130, 2000).unwrap();
+            assert_eq!(find(&file, "T#1"), [130, 90, 50, 10]);
+        }
+    }
+
+    #[test]
+    fn damaged_chains_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = IndexFile::create(dir.path().join("i"), SHAPE, None).unwrap();
+        file.put("T#1", 10, 1000).unwrap();
+        file.put("T#1", 20, 1000).unwrap();
+        let mut entry = file.entry(2);
+        entry.previous = 2;
+        file.write_entry(2, entry);
+        assert_eq!(find(&file, "T#1"), [20]);
+    }
+
+    #[test]
+    fn a_full_file_takes_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = IndexFile::create(dir.path().join("i"), Shape { slots: 2, entries: 3 }, None).unwrap();
+        assert!(file.put("a", 1, 1).unwrap());
+        assert!(file.put("b", 2, 2).unwrap());
+        assert!(!file.put("c", 3, 3).unwrap());
+        let next = IndexFile::create(dir.path().join("j"), SHAPE, Some(file.header())).unwrap();
+        assert_eq!(next.header().begin_offset, 2);
+        assert_eq!(next.header().end_timestamp, 2);
+    }
+}

@@ -1,0 +1,198 @@
+//! All queues, by topic and number.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::consume_queue::ConsumeQueue;
+use crate::{
+    config::StoreConfig,
+    error::{IoContext, StoreError},
+};
+
+/// Queues above which one sync of the file system is cheaper than one per file.
+const MANY: usize = 64;
+
+type Topics = HashMap<Arc<str>, HashMap<i32, Arc<ConsumeQueue>>>;
+
+/// All queues.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    dir: PathBuf,
+    units_per_file: u64,
+    topics: RwLock<Topics>,
+    /// Those with units in memory or open files.
+    active: Mutex<Vec<Arc<ConsumeQueue>>>,
+}
+
+impl Queues {
+    /// Finds the queues that are there; the flag says whether all their files are intact. They have no
+    /// units until [`ConsumeQueue::truncate`] has found their ends.
+    pub(crate) fn load(config: &StoreConfig) -> Result<(Self, bool), StoreError> {
+        let dir = config.consume_queue_dir();
+        fs::create_dir_all(&dir).doing("create", &dir)?;
+        let queues = Self {
+            dir,
+            units_per_file: config.units_per_queue_file(),
+            topics: RwLock::default(),
+            active: Mutex::default(),
+        };
+        let mut intact = true;
+        for (topic, _) in directories(&queues.dir)? {
+            for (name, _) in directories(&queues.dir.join(&topic))? {
+                let Ok(id) = name.parse::<i32>() else {
+                    continue;
+                };
+                if let Some(queue) = queues.get_or_create(&topic, id) {
+                    intact &= queue.load()?;
+                }
+            }
+        }
+        Ok((queues, intact))
+    }
+
+    /// A queue that is there.
+    pub(crate) fn get(&self, topic: &str, id: i32) -> Option<Arc<ConsumeQueue>> {
+        self.topics.read().get(topic)?.get(&id).cloned()
+    }
+
+    /// A queue; `None` if its name can't be that of a directory below ours.
+    pub(crate) fn get_or_create(&self, topic: &str, id: i32) -> Option<Arc<ConsumeQueue>> {
+        if let Some(queue) = self.get(topic, id) {
+            return Some(queue);
+        }
+        if !is_safe_name(topic) || id < 0 {
+            return None;
+        }
+        let mut topics = self.topics.write();
+        let name = match topics.get_key_value(topic) {
+            Some((name, _)) => name.clone(),
+            None => Arc::from(topic),
+        };
+        let queues = topics.entry(name.clone()).or_default();
+        let create = || {
+            let dir = self.dir.join(topic).join(id.to_string());
+            Arc::new(ConsumeQueue::new(name, id, dir, self.units_per_file))
+        };
+        Some(queues.entry(id).or_insert_with(create).clone())
+    }
+
+    /// All queues.
+    pub(crate) fn all(&self) -> Vec<Arc<ConsumeQueue>> {
+        let topics = self.topics.read();
+        topics.values().flat_map(HashMap::values).cloned().collect()
+    }
+
+    /// Forgets all units whose records begin at or behind `limit`. Queues without any other are gone.
+    pub(crate) fn truncate(&self, limit: u64) -> Result<(), StoreError> {
+        for queue in self.all() {
+            queue.truncate(limit)?;
+        }
+        Ok(())
+    }
+
+    /// The queue needs flushing.
+    pub(crate) fn activate(&self, queue: &Arc<ConsumeQueue>) {
+        if queue.activate() {
+            self.active.lock().push(queue.clone());
+        }
+    }
+
+    /// Writes the units in memory to the files and, with `sync`, makes them survive a power cut. True
+    /// if there is more to do later: unsynced or open files.
+    pub(crate) fn flush(&self, sync: bool) -> Result<bool, StoreError> {
+        let active = std::mem::take(&mut *self.active.lock());
+        let at_once = sync && active.len() > MANY;
+        let mut result = Ok(());
+        let mut still_active = Vec::new();
+        for queue in active {
+            if queue.is_deleted() {
+                continue;
+            }
+            match queue.flush(sync && !at_once) {
+                Ok(false) => {}
+                Ok(true) => still_active.push(queue),
+                Err(error) => {
+                    still_active.push(queue);
+                    result = Err(error);
+                }
+            }
+        }
+        if at_once && result.is_ok() {
+            // Cleared first: what is written during the sync has to be synced again.
+            still_active.iter().for_each(|queue| queue.set_unsynced(false));
+            result = sync_file_system(&self.dir);
+            if result.is_err() {
+                still_active.iter().for_each(|queue| queue.set_unsynced(true));
+            }
+        }
+        let mut active = self.active.lock();
+        active.extend(still_active);
+        result.map(|()| !active.is_empty())
+    }
+
+    /// Takes a topic's queues away. Only under the append lock and the dispatch lock.
+    pub(crate) fn remove(&self, topic: &str) -> Vec<Arc<ConsumeQueue>> {
+        let removed = self.topics.write().remove(topic).unwrap_or_default();
+        let removed: Vec<_> = removed.into_values().collect();
+        removed.iter().for_each(|queue| queue.set_deleted());
+        removed
+    }
+
+    /// Deletes a removed topic's files.
+    pub(crate) fn delete_files(&self, topic: &str) -> Result<(), StoreError> {
+        if !is_safe_name(topic) {
+            return Err(StoreError::TopicName(topic.to_owned()));
+        }
+        let dir = self.dir.join(topic);
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.doing("remove", &dir),
+        }
+    }
+}
+
+/// Whether a topic can name a directory without leaving ours. The broker allows far less; this is the
+/// last gate, also for topics that come from a log.
+pub(crate) fn is_safe_name(topic: &str) -> bool {
+    let is_dots = topic == "." || topic == "..";
+    !topic.is_empty() && topic.len() <= 255 && !is_dots && !topic.contains(['/', '\0'])
+}
+
+fn directories(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).doing("list", dir)? {
+        let entry = entry.doing("list", dir)?;
+        if entry.file_type().doing("look at", &entry.path())?.is_dir()
+            && let Some(name) = entry.file_name().to_str()
+        {
+            found.push((name.to_owned(), entry.path()));
+        }
+    }
+    Ok(found)
+}
+
+fn sync_file_system(dir: &Path) -> Result<(), StoreError> {
+    let handle = File::open(dir).doing("open", dir)?;
+    rustix::fs::syncfs(handle).doing("sync the file system of", dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_inside() {
+        for name in ["TopicA", "%RETRY%group", "a.b"] {
+            assert!(is_safe_name(name));
+        }
+        for name in ["", ".", "..", "a/b", "/etc", "a\0", "x".repeat(256).as_str()] {
+            assert!(!is_safe_name(name));
+        }
+    }
+}

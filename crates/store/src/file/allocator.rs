@@ -1,0 +1,160 @@
+//! Disk space: reserved ahead in chunks, given back as holes.
+//!
+//! Files have their full length from the start, as Java wants it, but no blocks. Space is reserved a
+//! chunk at a time, so that a full disk is seen before anything is written.
+
+use std::{
+    fs::File,
+    io::{self, ErrorKind},
+    ops::Range,
+    os::unix::fs::FileExt,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use rustix::{
+    fs::{FallocateFlags, SeekFrom},
+    io::Errno,
+};
+
+/// Reserved at once: small enough for a nearly full disk, large enough to be rare.
+const CHUNK: u64 = 16 * 1024 * 1024;
+
+/// How far a file's space is reserved.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    len: u64,
+    reserved: AtomicU64,
+}
+
+impl Reservation {
+    /// Nothing reserved of a file of that length.
+    pub(crate) fn new(len: u64) -> Self {
+        Self { len, reserved: AtomicU64::new(0) }
+    }
+
+    /// Reserves the range that is to be written, and the rest of its last chunk.
+    pub(crate) fn reserve(&self, file: &File, range: Range<u64>) -> io::Result<()> {
+        let Range { start, end } = range;
+        let reserved = self.reserved.load(Ordering::Relaxed);
+        if end <= reserved {
+            return Ok(());
+        }
+        // What lies before the chunk of the write has been written, or is left as a hole.
+        let from = reserved.max(start / CHUNK * CHUNK);
+        let until = end.next_multiple_of(CHUNK).min(self.len.max(end));
+        allocate(file, from, until - from)?;
+        self.reserved.store(until, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The space from `at` on has been given back.
+    pub(crate) fn forget_from(&self, at: u64) {
+        self.reserved.fetch_min(at, Ordering::Relaxed);
+    }
+}
+
+fn allocate(file: &File, at: u64, len: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), at, len) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => touch(file, at, len),
+        other => Ok(other?),
+    }
+}
+
+/// Where the file system can't reserve, each block is written with what it holds.
+fn touch(file: &File, at: u64, len: u64) -> io::Result<()> {
+    let mut byte = [0];
+    for block in (at..at + len).step_by(4096) {
+        if file.read_at(&mut byte, block)? == 0 {
+            byte = [0];
+        }
+        file.write_all_at(&byte, block)?;
+    }
+    Ok(())
+}
+
+/// Turns a range into zeros, as a hole where the file system can.
+pub(crate) fn zero(file: &File, at: u64, len: u64) -> io::Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match rustix::fs::fallocate(file, hole, at, len) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(file, at, len),
+        other => Ok(other?),
+    }
+}
+
+fn write_zeros(file: &File, at: u64, len: u64) -> io::Result<()> {
+    let zeros = [0; 64 * 1024];
+    let mut written = 0;
+    while written < len {
+        let piece = (len - written).min(zeros.len() as u64);
+        file.write_all_at(&zeros[..piece as usize], at + written)?;
+        written += piece;
+    }
+    Ok(())
+}
+
+/// The next range at or behind `at` that holds data. Where the file system can't tell, all of it does.
+pub(crate) fn next_data(file: &File, at: u64, len: u64) -> Option<Range<u64>> {
+    if at >= len {
+        return None;
+    }
+    let start = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+        Ok(start) => start.max(at),
+        Err(Errno::NXIO) => return None,
+        Err(_) => return Some(at..len),
+    };
+    let end = rustix::fs::seek(file, SeekFrom::Hole(start)).unwrap_or(len);
+    Some(start..end.min(len)).filter(|range| !range.is_empty())
+}
+
+/// Whether an error says that there is no space.
+pub(crate) fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn space_is_reserved_in_chunks_and_given_back() {
+        let file = tempfile::tempfile().unwrap();
+        let len = 4 * CHUNK;
+        file.set_len(len).unwrap();
+        let reservation = Reservation::new(len);
+        assert_eq!(file.metadata().unwrap().blocks(), 0);
+        reservation.reserve(&file, 0..10).unwrap();
+        let blocks = file.metadata().unwrap().blocks();
+        assert!(blocks * 512 >= CHUNK && blocks * 512 < 2 * CHUNK, "{blocks}");
+        file.write_all_at(b"abc", 8192).unwrap();
+        zero(&file, 8193, len - 8193).unwrap();
+        let mut read = [9; 3];
+        file.read_exact_at(&mut read, 8192).unwrap();
+        assert_eq!(&read, b"a\0\0");
+        assert_eq!(file.metadata().unwrap().len(), len);
+    }
+
+    #[test]
+    fn data_is_found_between_holes() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        file.write_all_at(b"x", 500_000).unwrap();
+        let found = next_data(&file, 0, 1 << 20).unwrap();
+        assert!(found.contains(&500_000), "{found:?}");
+        assert_eq!(next_data(&file, 1 << 20, 1 << 20), None);
+    }
+
+    #[test]
+    fn what_is_touched_stays() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&[7; 5000], 0).unwrap();
+        touch(&file, 0, 9000).unwrap();
+        let mut read = [0; 5000];
+        file.read_exact_at(&mut read, 0).unwrap();
+        assert_eq!(read, [7; 5000]);
+    }
+}

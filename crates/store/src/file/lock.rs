@@ -1,0 +1,91 @@
+//! `lock` and `abort`: one process at a time, and whether the last one ended well.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write,
+    path::Path,
+};
+
+use rustix::{
+    fs::{FlockOperation, fcntl_lock, flock},
+    io::Errno,
+};
+
+use crate::error::{IoContext, StoreError};
+
+/// Holds the store's directory until it is dropped.
+#[derive(Debug)]
+pub(crate) struct DirLock(#[expect(dead_code, reason = "dropping it releases the lock")] File);
+
+impl DirLock {
+    /// Takes the lock of a store's root directory. Java locks byte 0 with fcntl, which the whole-file
+    /// lock here includes; flock comes on top because fcntl does not see other openers in one process.
+    pub(crate) fn take(root: &Path) -> Result<Self, StoreError> {
+        let path = root.join("lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .doing("open", &path)?;
+        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .and_then(|()| fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive));
+        match locked {
+            Err(Errno::WOULDBLOCK | Errno::ACCESS) => return Err(StoreError::Locked(root.into())),
+            other => other.doing("lock", &path)?,
+        }
+        if file.metadata().doing("look at", &path)?.len() == 0 {
+            file.write_all(b"lock").doing("write", &path)?;
+        }
+        Ok(Self(file))
+    }
+}
+
+/// Whether the last process that had the store did not close it.
+pub(crate) fn was_aborted(root: &Path) -> bool {
+    root.join("abort").exists()
+}
+
+/// Says that the store is in use, until [`remove_abort`]. Java writes its process id too.
+pub(crate) fn create_abort(root: &Path) -> Result<(), StoreError> {
+    let path = root.join("abort");
+    fs::write(&path, std::process::id().to_string()).doing("write", &path)?;
+    sync_dir(root)
+}
+
+/// Says that the store was closed in order.
+pub(crate) fn remove_abort(root: &Path) -> Result<(), StoreError> {
+    let path = root.join("abort");
+    fs::remove_file(&path).doing("remove", &path)
+}
+
+/// Makes the creation and removal of files in a directory survive a power cut.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).doing("sync", dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = DirLock::take(dir.path()).unwrap();
+        assert!(matches!(DirLock::take(dir.path()), Err(StoreError::Locked(_))));
+        assert_eq!(fs::read(dir.path().join("lock")).unwrap(), b"lock");
+        drop(held);
+        DirLock::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn abort_tells_how_it_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!was_aborted(dir.path()));
+        create_abort(dir.path()).unwrap();
+        assert!(was_aborted(dir.path()));
+        remove_abort(dir.path()).unwrap();
+        assert!(!was_aborted(dir.path()));
+    }
+}

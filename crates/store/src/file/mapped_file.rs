@@ -1,0 +1,212 @@
+//! The only file with unsafe code: memory that shows a file.
+//!
+//! Log files are written with `pwrite` and read through a mapping. Linux keeps both coherent, a full
+//! disk or a bad sector is an error of the write instead of a SIGBUS, and written pages do not count
+//! as memory of the process. Index files are hash tables and are written through their mapping, in
+//! space that was reserved before.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    ops::Range,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    slice,
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use memmap2::{Mmap, MmapMut, UncheckedAdvice};
+
+use super::allocator::Reservation;
+
+/// One file of the log.
+#[derive(Debug)]
+pub(crate) struct MappedFile {
+    path: PathBuf,
+    start: u64,
+    len: u64,
+    file: File,
+    map: OnceLock<Mmap>,
+    reservation: Reservation,
+}
+
+impl MappedFile {
+    /// Creates the file that begins at physical offset `start`, with its full length but no blocks.
+    pub(crate) fn create(path: PathBuf, start: u64, len: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        file.set_len(len)?;
+        Ok(Self::new(path, start, len, file))
+    }
+
+    /// Opens a file that is there and has its length.
+    pub(crate) fn open(path: PathBuf, start: u64, len: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        Ok(Self::new(path, start, len, file))
+    }
+
+    fn new(path: PathBuf, start: u64, len: u64, file: File) -> Self {
+        Self { path, start, len, file, map: OnceLock::new(), reservation: Reservation::new(len) }
+    }
+
+    /// Physical offset of its first byte.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Physical offset behind its last byte.
+    pub(crate) fn end(&self) -> u64 {
+        self.start + self.len
+    }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reserves disk space so that a write to these positions can't run out of it.
+    pub(crate) fn reserve(&self, range: Range<u64>) -> io::Result<()> {
+        self.reservation.reserve(&self.file, range)
+    }
+
+    /// Writes at a position in the file. Only bytes that no reader was told of may change.
+    pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.reserve(at..at + bytes.len() as u64)?;
+        self.file.write_all_at(bytes, at)
+    }
+
+    /// Makes all that was written survive a power cut.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Turns everything from a position to the file's end into zeros.
+    pub(crate) fn clear_from(&self, at: u64) -> io::Result<()> {
+        self.reservation.forget_from(at);
+        super::allocator::zero(&self.file, at, self.len - at)
+    }
+
+    /// The next range at or behind a position that is not a hole, up to the next hole.
+    pub(crate) fn next_data(&self, at: u64) -> Option<Range<u64>> {
+        super::allocator::next_data(&self.file, at, self.len)
+    }
+
+    /// When it was last written.
+    pub(crate) fn modified(&self) -> io::Result<SystemTime> {
+        self.file.metadata()?.modified()
+    }
+
+    /// Bytes at a position in the file; cut at the file's end. The caller asks only for bytes that are
+    /// written and never change again, or owns the file alone.
+    pub(crate) fn bytes(&self, range: Range<u64>) -> io::Result<&[u8]> {
+        let map = self.map()?;
+        let end = range.end.min(self.len) as usize;
+        let start = (range.start as usize).min(end);
+        // SAFETY: the range lies inside the mapping, which lives as long as self. Writers change only
+        // bytes behind the published end of the log, which callers do not ask for, so nothing changes
+        // under the reference. The file is not truncated while it is mapped: this process holds the
+        // store's lock and only `clear_from` frees blocks, without changing the length.
+        Ok(unsafe { slice::from_raw_parts(map.as_ptr().add(start), end - start) })
+    }
+
+    /// Like [`MappedFile::bytes`], keeping the mapping alive instead of borrowing it, so that the
+    /// bytes outlive the deletion of the file.
+    pub(crate) fn shared(self: &Arc<Self>, range: Range<u64>) -> io::Result<Bytes> {
+        self.bytes(range.clone())?;
+        let file = self.clone();
+        Ok(Bytes::from_owner(Shared { file, range }))
+    }
+
+    /// Lets the pages go that readers have touched; the data stays in the page cache.
+    pub(crate) fn release_memory(&self) {
+        let Some(map) = self.map.get() else {
+            return;
+        };
+        // SAFETY: for a shared mapping of a file, MADV_DONTNEED drops only the page table entries;
+        // whoever still reads there gets the same bytes again from the page cache.
+        let released = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
+        if let Err(error) = released {
+            tracing::debug!(%error, "the pages of a log file stay in memory");
+        }
+    }
+
+    fn map(&self) -> io::Result<&Mmap> {
+        if let Some(map) = self.map.get() {
+            return Ok(map);
+        }
+        // SAFETY: the mapping is only read through `bytes`, which says why the bytes it returns do not
+        // change; the file is only written by this process, which holds the store's lock.
+        let map = unsafe { Mmap::map(&self.file)? };
+        if (map.len() as u64) < self.len {
+            return Err(io::Error::other("the file is shorter than it was made"));
+        }
+        Ok(self.map.get_or_init(|| map))
+    }
+}
+
+struct Shared {
+    file: Arc<MappedFile>,
+    range: Range<u64>,
+}
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        // `shared` has already mapped the file, so this does not fail.
+        self.file.bytes(self.range.clone()).unwrap_or_default()
+    }
+}
+
+/// A small file of fixed size that is read and written as memory.
+#[derive(Debug)]
+pub(crate) struct MappedTable {
+    file: Arc<File>,
+    map: MmapMut,
+    reservation: Reservation,
+}
+
+impl MappedTable {
+    /// Opens or creates the file with that length.
+    pub(crate) fn open(path: &Path, len: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        file.set_len(len)?;
+        // SAFETY: the file belongs to this process, which holds the store's lock; nobody else writes
+        // or truncates it while it is mapped. All access goes through &self and &mut self.
+        let map = unsafe { MmapMut::map_mut(&file)? };
+        Ok(Self { file: Arc::new(file), map, reservation: Reservation::new(len) })
+    }
+
+    /// The file, to be synced without holding on to the table.
+    pub(crate) fn file(&self) -> Arc<File> {
+        self.file.clone()
+    }
+
+    /// `N` bytes at a position; zeros behind the end.
+    pub(crate) fn read<const N: usize>(&self, at: u64) -> [u8; N] {
+        let bytes = self.map.get(at as usize..).and_then(|rest| rest.first_chunk());
+        bytes.copied().unwrap_or([0; N])
+    }
+
+    /// Writes at a position whose space has been reserved.
+    pub(crate) fn write(&mut self, at: u64, bytes: &[u8]) {
+        let at = at as usize;
+        if let Some(place) = self.map.get_mut(at..at + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+    }
+
+    /// Reserves disk space: without it, writing to a full disk would be a SIGBUS.
+    pub(crate) fn reserve(&self, range: Range<u64>) -> io::Result<()> {
+        self.reservation.reserve(&self.file, range)
+    }
+
+    /// Lets the pages go from the process; the data stays in the file.
+    pub(crate) fn release_memory(&self) {
+        // SAFETY: for a shared mapping of a file, MADV_DONTNEED drops only the page table entries;
+        // the contents stay in the page cache and come back at the next access.
+        let released = unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) };
+        if let Err(error) = released {
+            tracing::debug!(%error, "the pages of an index file stay in memory");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Opening a store: what was there, what of it holds, and where the log ends.
+//!
+//! Everything below a point D of the log is taken as it is: log, queues and index are synced there.
+//! Whatever queues and index hold of records behind D is forgotten, the log is walked from D to its
+//! end, and each record is put into them again. So one way serves both starts:
+//!
+//! * after a clean close (no `abort` file) D is behind the last record that a queue knows;
+//! * after a crash it is what the checkpoint says.
+//!
+//! If files of queues or index were lost, the walk begins at the log's start instead.
+
+use std::{fs, sync::atomic::Ordering};
+
+use parking_lot::Mutex;
+use rmq_proto::message::RecordView;
+
+use crate::{
+    config::StoreConfig,
+    derived::{
+        dispatch::{Dispatcher, OnArrival},
+        index::Index,
+        queue_file::Unit,
+        queues::Queues,
+    },
+    error::{IoContext, StoreError},
+    file::{
+        checkpoint::{Checkpoint, Marks},
+        lock::{self, DirLock},
+        mapped_file::MappedFile,
+    },
+    log::{commit_log::CommitLog, recover},
+    store::{Core, total_memory},
+};
+
+/// A Java broker before 5.3 has no offset in its checkpoint; it goes back by time, and a little more.
+const CHECKPOINT_SLACK_MS: i64 = 3_000;
+
+/// Opens or creates the store and brings it to a state in which it can serve.
+pub(crate) fn open(config: StoreConfig, on_arrival: OnArrival) -> Result<Core, StoreError> {
+    config.check()?;
+    let root = config.root_dir.clone();
+    for dir in [&root, &config.commit_log_dir()] {
+        fs::create_dir_all(dir).doing("create", dir)?;
+    }
+    let dir_lock = DirLock::take(&root)?;
+    let aborted = lock::was_aborted(&root);
+    let has_queues = config.consume_queue_dir().exists();
+    let has_index = !config.index_enable || root.join("index").exists();
+    let checkpoint = Checkpoint::open(&root)?;
+    let log = CommitLog::load(&config)?;
+    let (queues, queues_intact) = Queues::load(&config)?;
+    let (index, index_intact) = match config.index_enable {
+        true => Index::load(&config).map(|(index, intact)| (Some(index), intact))?,
+        false => (None, true),
+    };
+    lock::create_abort(&root)?;
+    let core = Core {
+        memory: total_memory() / 100 * u64::from(config.memory_percent),
+        dispatcher: Dispatcher::new(config.delay_levels.clone(), on_arrival),
+        checkpoint: Mutex::new(checkpoint),
+        lock: Mutex::new(Some(dir_lock)),
+        damaged: Default::default(),
+        flush_bell: Default::default(),
+        queue_bell: Default::default(),
+        closed: Default::default(),
+        disk_full: Default::default(),
+        disk_used_percent: Default::default(),
+        disk_looked_at_ms: Default::default(),
+        cleaned_below: Default::default(),
+        config,
+        log,
+        queues,
+        index,
+    };
+    let is_complete = has_queues && has_index && queues_intact && index_intact;
+    core.recover(aborted, is_complete)?;
+    Ok(core)
+}
+
+impl Core {
+    fn recover(&self, aborted: bool, is_complete: bool) -> Result<(), StoreError> {
+        let log_start = self.log.files().first().map_or(0, |file| file.start());
+        let marks = self.checkpoint.lock().marks();
+        let mut from = if aborted {
+            self.synced_until(&marks).unwrap_or(log_start)
+        } else {
+            self.queues.truncate(u64::MAX >> 1)?;
+            self.last_queued().unwrap_or(log_start)
+        };
+        self.forget_from(from)?;
+        if !is_complete {
+            // What is lost is put again from the log's start; what is there is known and stays.
+            from = log_start;
+        }
+        let walks_far = (aborted || !is_complete) && self.log.files().last().is_some();
+        if walks_far {
+            tracing::info!(aborted, is_complete, from, "the store is being recovered");
+        }
+        let last = self.last_unit().map_or(0, |unit| unit.physical_offset).max(marks.queue_offset);
+        self.dispatcher.resume(last, marks.queue_timestamp);
+        let found = recover::recover(&self.log, from, self.config.check_crc_on_recover, |view| {
+            self.dispatcher.dispatch(view, &self.queues, self.index.as_ref(), false);
+        })?;
+        let last_timestamp = match found.records {
+            0 => marks.log_timestamp,
+            _ => found.last_timestamp,
+        };
+        self.log.truncate(found.end, last_timestamp)?;
+        self.forget_from(found.end)?;
+        self.queues.all().iter().for_each(|queue| queue.reset_next());
+        self.log.flushed().raise(from as i64);
+        self.log.sync().doing("sync", self.log.files().dir())?;
+        self.dispatcher.done().raise(found.end as i64);
+        self.damaged.store(found.damaged_ranges, Ordering::Relaxed);
+        self.cleaned_below.store(self.log.start(), Ordering::Relaxed);
+        if walks_far {
+            tracing::info!(?found, "the store is recovered");
+        }
+        Ok(())
+    }
+
+    /// Forgets what queues and index know of records at or behind an offset.
+    fn forget_from(&self, offset: u64) -> Result<(), StoreError> {
+        self.queues.truncate(offset)?;
+        match &self.index {
+            Some(index) => index.truncate(offset),
+            None => Ok(()),
+        }
+    }
+
+    /// Behind the last record that a queue knows, if it is where the queue says; else the beginning of
+    /// its file.
+    fn last_queued(&self) -> Option<u64> {
+        let last = self.last_unit()?;
+        let offset = u64::try_from(last.physical_offset).ok()?;
+        let file = self.log.files().at(offset)?;
+        let is_there = record_at(&file, offset).is_some_and(|view| view.size() as i32 == last.size);
+        Some(if is_there { last.end() } else { file.start() })
+    }
+
+    /// The unit of the last record that a queue knows.
+    fn last_unit(&self) -> Option<Unit> {
+        let queues = self.queues.all();
+        queues.iter().max_by_key(|queue| queue.indexed())?.last()
+    }
+
+    /// Where the checkpoint says that a record begins up to which everything was synced; else the
+    /// beginning of the newest file that began before.
+    fn synced_until(&self, marks: &Marks) -> Option<u64> {
+        let offset = u64::try_from(marks.queue_offset).ok()?;
+        let files = self.log.files().all();
+        if offset > 0
+            && let Some(file) = self.log.files().at(offset)
+            && record_at(&file, offset).is_some()
+        {
+            return Some(offset);
+        }
+        let before = marks.log_timestamp.min(marks.queue_timestamp) - CHECKPOINT_SLACK_MS;
+        let began_before = |file: &MappedFile| {
+            record_at(file, file.start()).is_some_and(|view| match offset {
+                0 => view.store_timestamp() <= before,
+                _ => view.physical_offset() as u64 <= offset,
+            })
+        };
+        files.iter().rev().find(|file| began_before(file)).map(|file| file.start())
+    }
+}
+
+fn record_at(file: &MappedFile, offset: u64) -> Option<RecordView<'_>> {
+    let end = file.end() - file.start();
+    let bytes = file.bytes(offset - file.start()..end).ok()?;
+    let view = RecordView::parse(bytes).ok()?;
+    (view.physical_offset() == offset as i64).then_some(view)
+}

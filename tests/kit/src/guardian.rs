@@ -1,0 +1,87 @@
+//! What outlives a test that dies: one small shell per test process that cleans up behind it.
+//!
+//! Values are not dropped when a test process is killed, or when they sit in a `static`. The guardian reads a pipe whose
+//! other end only this process holds. At its end of file, however it came about, it kills every process group that it was
+//! told of and removes the temporary directory.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use tempfile::TempDir;
+
+/// Ignores the signals that a terminal sends to everybody: it must still be there when the tests are not.
+const SCRIPT: &str = r#"
+trap '' INT TERM HUP
+groups=' '
+while read -r verb group; do
+  case $verb in
+    add) groups="$groups$group " ;;
+    del) groups="${groups%% "$group" *} ${groups#* "$group" }" ;;
+  esac
+done
+for group in $groups; do kill -KILL "-$group"; done
+[ -n "$2" ] || rm -rf -- "$1"
+"#;
+
+struct Guardian {
+    /// Its standard input is the pipe. Nobody waits for it: it ends after this process.
+    shell: Mutex<Child>,
+    root: PathBuf,
+}
+
+fn guardian() -> &'static Guardian {
+    static GUARDIAN: OnceLock<Guardian> = OnceLock::new();
+    GUARDIAN.get_or_init(|| {
+        let root = tempfile::Builder::new()
+            .prefix("rmq-test-")
+            .tempdir()
+            .expect("a temporary directory can be made")
+            .keep();
+        let shell = Command::new("sh")
+            .arg("-c")
+            .arg(SCRIPT)
+            .arg("guardian")
+            .arg(&root)
+            .arg(std::env::var("RMQ_TEST_KEEP").unwrap_or_default())
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("`sh` can be started");
+        Guardian { shell: Mutex::new(shell), root }
+    })
+}
+
+fn tell(verb: &str, group: u32) {
+    let mut shell = guardian().shell.lock().unwrap_or_else(PoisonError::into_inner);
+    let pipe = shell.stdin.as_mut().expect("stdin is piped");
+    writeln!(pipe, "{verb} {group}").expect("the guardian shell is alive");
+}
+
+/// Has the process group killed when this process ends.
+pub(crate) fn adopt(group: u32) {
+    tell("add", group);
+}
+
+/// The process group is gone and its number may be given to somebody else.
+pub(crate) fn release(group: u32) {
+    tell("del", group);
+}
+
+fn root() -> &'static Path {
+    &guardian().root
+}
+
+/// A directory that is removed with the value, and at the latest with this process. `RMQ_TEST_KEEP=1` keeps it.
+pub fn temp_dir(name: &str) -> TempDir {
+    let mut dir = tempfile::Builder::new()
+        .prefix(&format!("{name}-"))
+        .tempdir_in(root())
+        .expect("a temporary directory can be made");
+    dir.disable_cleanup(std::env::var_os("RMQ_TEST_KEEP").is_some());
+    dir
+}
