@@ -3,7 +3,11 @@
 //! It checks what the consumer may read, finds out what it wants, reads, and keeps the offsets. Before it in
 //! the data path: `handler/pull`; behind it: the store's read.
 
-use std::{fmt::Display, sync::Arc};
+use std::{
+    fmt::Display,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use rmq_proto::{
@@ -249,8 +253,9 @@ impl ReadGate {
     fn read_store(&self, ask: &PullRequest, permit: &Permit) -> Reading {
         let limits = ReadLimits::messages(ask.max_msg_nums.max(0) as usize);
         let filter = |tags_code| permit.filter.matches_code(tags_code);
+        let started = Instant::now();
         let outcome = self.store.read(&ask.topic, ask.queue_id, ask.queue_offset, limits, &filter);
-        self.count(ask, &outcome);
+        self.count(ask, &outcome, started.elapsed());
         let mut code = code_of(outcome.status, ask.queue_offset);
         if code == ResponseCode::PULL_OFFSET_MOVED {
             debug!(
@@ -286,10 +291,12 @@ impl ReadGate {
         }
     }
 
-    fn count(&self, ask: &PullRequest, outcome: &ReadOutcome) {
+    fn count(&self, ask: &PullRequest, outcome: &ReadOutcome, took: Duration) {
         if outcome.status == ReadStatus::Found {
             let (messages, bytes) = (outcome.records.len() as u64, outcome.bytes as u64);
             self.counters.fetched(&ask.consumer_group, &ask.topic, messages, bytes);
+            let took_ms = took.as_millis() as u64;
+            self.counters.pull_latency(&ask.consumer_group, &ask.topic, ask.queue_id, took_ms);
             self.counters.pull_found();
         } else {
             self.counters.pull_missed();

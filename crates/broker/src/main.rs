@@ -9,6 +9,7 @@ use clap::Parser;
 use rmq_broker::Broker;
 use rmq_broker::config::{Addresses, BrokerConfig, ConfigFile, Environment};
 use rmq_namesrv::Namesrv;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
@@ -69,6 +70,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     environment().complete(&mut config);
     check_name_servers(&config.namesrv_addr)?;
     config.check()?;
+    raise_file_limit();
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
     runtime.block_on(serve(args, config, file))
 }
@@ -98,6 +100,18 @@ fn environment() -> Environment {
         rocketmq_home: std::env::var("ROCKETMQ_HOME").ok(),
         namesrv_addr: std::env::var("NAMESRV_ADDR").ok(),
         hostname: hostname.filter(|name| !name.is_empty()),
+    }
+}
+
+/// Each connection and each file of the store takes a descriptor; the usual soft limit of 1,024 is for programs of
+/// the time of `select`.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        warn!("the limit of open files stays at {:?}: {error}", limit.current);
     }
 }
 

@@ -4,6 +4,12 @@
 //! writes the broker's own properties, diverts delayed messages ([`crate::divert`]), appends, and waits until
 //! the message is as durable as it should be. Before it in the data path: `handler/send`; behind it: the store.
 
+#[cfg(test)]
+pub(crate) mod fixture;
+mod notes;
+#[cfg(test)]
+mod tests;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -18,12 +24,14 @@ use rmq_proto::{
     body::{TopicConfig, TopicFilterType},
     code::{ResponseCode, version},
     header::send::SendRequest,
-    message::{OffsetId, Properties, UniqueIds, batch, flags, properties, property},
+    message::{OffsetId, Properties, UniqueIds, batch, flags, property},
     topic::{self, perm},
 };
 use rmq_store::{AppendError, Appended, DelayLevels, NewRecord, Store};
 use tokio::time::timeout;
 use tracing::trace;
+
+use notes::Notes;
 
 use crate::{
     clients::queue_locks::QueueLocks,
@@ -141,7 +149,7 @@ impl WriteGate {
             store_host: self.parts.addresses.store_host,
             reconsume_times: ask.reconsume_times.unwrap_or(0),
             prepared_transaction_offset: 0,
-            properties: stored_properties(raw, &notes, made_key.as_deref(), &ask.topic, &config).into(),
+            properties: notes.stored(raw, made_key.as_deref(), &ask.topic, &config).into(),
             body,
         };
         let mut delivery = notes.delivery();
@@ -387,121 +395,6 @@ pub struct Stored {
     pub appended: Appended,
     /// How safe it is.
     pub durability: Durability,
-}
-
-/// What the gate has to know of a message's properties, found in one walk over their stored form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notes<'a> {
-    /// UNIQ_KEY.
-    pub unique_key: Option<&'a str>,
-    /// DELAY; 0 without.
-    pub delay_level: i32,
-    /// Does the sender wait until the message is safe?
-    pub waits: bool,
-    half: bool,
-    timed: bool,
-    timer_out: bool,
-    priority: Option<i32>,
-    sharded: bool,
-    has_keys: bool,
-    lite_topic: Option<&'a str>,
-    /// The stored form can be kept as it is, with the broker's properties behind it.
-    tidy: bool,
-}
-
-impl<'a> Notes<'a> {
-    /// Reads the stored form of properties.
-    pub fn read(raw: &'a str) -> Self {
-        let mut notes = Self {
-            unique_key: None,
-            delay_level: 0,
-            waits: true,
-            half: false,
-            timed: false,
-            timer_out: false,
-            priority: None,
-            sharded: false,
-            has_keys: false,
-            lite_topic: None,
-            tidy: true,
-        };
-        properties::pairs(raw).for_each(|(key, value)| notes.note(key, value));
-        notes
-    }
-
-    fn note(&mut self, key: &str, value: &'a str) {
-        let is_true = || value.eq_ignore_ascii_case("true");
-        match key {
-            property::UNIQ_KEY => self.unique_key = Some(value),
-            property::DELAY => self.delay_level = value.parse().unwrap_or(0),
-            property::WAIT => self.waits = is_true(),
-            property::TRANSACTION_PREPARED => self.half = is_true(),
-            property::TIMER_DELIVER_MS | property::TIMER_DELAY_MS | property::TIMER_DELAY_SEC => {
-                self.timed = true
-            }
-            property::TIMER_OUT_MS => self.timer_out = true,
-            property::PRIORITY => {
-                self.priority = Some(value.parse().unwrap_or(-1));
-                self.tidy = false;
-            }
-            property::SHARDING_KEY => self.sharded = true,
-            property::KEYS => self.has_keys = !value.trim().is_empty(),
-            property::LITE_TOPIC => self.lite_topic = Some(value),
-            property::POP_CK | property::MSG_REGION | property::TRACE_ON | property::CLUSTER => {
-                self.tidy = false
-            }
-            property::INNER_MULTI_DISPATCH => self.tidy = false,
-            _ => {}
-        }
-    }
-
-    /// When the message wants to be delivered.
-    pub fn delivery(&self) -> Delivery {
-        Delivery { delay_level: self.delay_level, timed: self.timed && !self.timer_out }
-    }
-
-    /// Java: a priority picks the queue, unless the message is special in another way.
-    fn priority_queue(&self, queues: i32) -> Option<i32> {
-        let priority = self.priority.filter(|priority| *priority >= 0 && self.keeps_priority())?;
-        Some(priority.min(queues - 1).max(0))
-    }
-
-    fn keeps_priority(&self) -> bool {
-        !self.half && self.delay_level == 0 && !self.timed && !self.sharded
-    }
-}
-
-/// Java writes region, trace switch and cluster over what the sender said, and never stores a receipt handle.
-fn stored_properties(
-    raw: &str,
-    notes: &Notes<'_>,
-    made_key: Option<&str>,
-    topic: &str,
-    config: &BrokerConfig,
-) -> String {
-    let mut stored = String::with_capacity(raw.len() + 128);
-    if notes.tidy {
-        stored.push_str(raw);
-    } else {
-        let drops_priority = notes.priority.is_some_and(|priority| priority >= 0) && !notes.keeps_priority();
-        let kept = properties::pairs(raw).filter(|(key, _)| match *key {
-            property::POP_CK | property::MSG_REGION | property::TRACE_ON | property::CLUSTER => false,
-            property::INNER_MULTI_DISPATCH => notes.lite_topic.is_none(),
-            property::PRIORITY => !drops_priority,
-            _ => true,
-        });
-        kept.for_each(|(key, value)| properties::append(&mut stored, key, value));
-    }
-    properties::append(&mut stored, property::MSG_REGION, &config.region_id);
-    properties::append(&mut stored, property::TRACE_ON, if config.trace_on { "true" } else { "false" });
-    properties::append(&mut stored, property::CLUSTER, &config.broker_cluster_name);
-    if let Some(key) = made_key {
-        properties::append(&mut stored, property::UNIQ_KEY, key);
-    }
-    if let Some(lite) = notes.lite_topic {
-        properties::append(&mut stored, property::INNER_MULTI_DISPATCH, &format!("%LMQ%${topic}${lite}"));
-    }
-    stored
 }
 
 fn sys_flag(ask: &SendRequest, topic: &TopicConfig) -> i32 {

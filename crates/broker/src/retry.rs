@@ -126,3 +126,79 @@ fn returned(message: Message, topic: String, queue_id: i32, level: i32) -> NewRe
         body: message.body,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::produce::fixture::{Rooms, client_addr, send_request};
+
+    async fn stored(rooms: &Rooms) -> Message {
+        rooms.topic("t", 1);
+        let ask = send_request("t", &[("TAGS", "A"), ("UNIQ_KEY", "u")]);
+        rooms.write.send(&ask, "body".into(), client_addr(), version::CURRENT).await.unwrap();
+        rooms.messages("t", 0).remove(0)
+    }
+
+    fn back(message: &Message, delay_level: i32) -> SendBack {
+        SendBack {
+            offset: message.physical_offset,
+            group: "g".to_owned(),
+            delay_level,
+            ..SendBack::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_waits_and_remembers_where_it_came_from() {
+        let rooms = Rooms::new();
+        let message = stored(&rooms).await;
+        rooms.retry.send_back(&back(&message, 0), version::CURRENT).await.unwrap();
+        let waiting = rooms.messages("SCHEDULE_TOPIC_XXXX", 2).remove(0);
+        assert_eq!(waiting.reconsume_times, 1);
+        assert_eq!(waiting.born_timestamp, message.born_timestamp);
+        let id = message.offset_id().to_string();
+        let expected = [
+            ("RETRY_TOPIC", "t"),
+            ("ORIGIN_MESSAGE_ID", &id),
+            ("REAL_TOPIC", "%RETRY%g"),
+            ("REAL_QID", "0"),
+            ("DELAY", "3"),
+            ("WAIT", "false"),
+            ("UNIQ_KEY", "u"),
+        ];
+        for (key, value) in expected {
+            assert_eq!(waiting.properties.get(key), Some(value), "{key}");
+        }
+        // The second time: one level up, and the first origin stays.
+        rooms.retry.send_back(&back(&waiting, 0), version::CURRENT).await.unwrap();
+        let again = rooms.messages("SCHEDULE_TOPIC_XXXX", 3).remove(0);
+        assert_eq!((again.reconsume_times, again.properties.get("RETRY_TOPIC")), (2, Some("t")));
+        assert_eq!(again.properties.get("ORIGIN_MESSAGE_ID"), Some(id.as_str()));
+    }
+
+    #[tokio::test]
+    async fn a_hopeless_message_goes_to_the_dead_letters() {
+        let rooms = Rooms::new();
+        let message = stored(&rooms).await;
+        rooms.retry.send_back(&back(&message, -1), version::CURRENT).await.unwrap();
+        let limit = SendBack { max_reconsume_times: Some(0), ..back(&message, 5) };
+        rooms.retry.send_back(&limit, version::CURRENT).await.unwrap();
+        let dead = rooms.messages("%DLQ%g", 0);
+        assert_eq!(dead.len(), 2);
+        assert_eq!((dead[0].reconsume_times, dead[0].properties.get("DELAY")), (1, Some("0")));
+        // Clients before 3.4.9 sent something else in that field.
+        rooms.retry.send_back(&limit, version::V3_4_9 - 1).await.unwrap();
+        assert_eq!(rooms.messages("SCHEDULE_TOPIC_XXXX", 4).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_place_without_message_is_named() {
+        let rooms = Rooms::new();
+        let message = stored(&rooms).await;
+        for offset in [-1, 7, 1 << 40] {
+            let ask = SendBack { offset, ..back(&message, 0) };
+            let rejection = rooms.retry.send_back(&ask, version::CURRENT).await.unwrap_err();
+            assert_eq!(rejection.remark, format!("look message by offset failed, {offset}"));
+        }
+    }
+}

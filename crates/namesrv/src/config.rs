@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use rmq_proto::properties_file::Properties;
@@ -46,7 +47,7 @@ pub struct Config {
     pub scan_not_active_broker_interval: u64,
     /// A connection without traffic is closed after so many seconds
     /// (`serverChannelMaxIdleTimeSeconds`, 120).
-    pub server_channel_max_idle_time_seconds: u32,
+    pub server_channel_max_idle_time_seconds: NonZeroU32,
     /// Keys, separated by `;`, that may not change while running, besides those that never may
     /// (`configBlackList`).
     pub config_black_list: String,
@@ -187,7 +188,7 @@ impl Config {
             wait_seconds_for_service: 45,
             delete_topic_with_broker_registration: false,
             scan_not_active_broker_interval: 5000,
-            server_channel_max_idle_time_seconds: 120,
+            server_channel_max_idle_time_seconds: const { NonZeroU32::new(120).unwrap() },
             config_black_list: "configBlackList;configStorePath;kvConfigPath".into(),
             inert: INERT.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
         }
@@ -293,6 +294,7 @@ macro_rules! number_setting {
 
 number_setting!(u16, "a number from 0 to 65535");
 number_setting!(u32, "a number from 0 to 4294967295");
+number_setting!(NonZeroU32, "a number from 1 to 4294967295");
 number_setting!(u64, "a number that is not negative");
 
 impl Setting for String {

@@ -71,7 +71,7 @@ impl Namesrv {
         let address = resolve(&config.bind_address, config.listen_port).await?;
         let kv = Arc::new(KvStore::open(&config.kv_config_path)?);
         let limits = Limits {
-            idle_timeout: Duration::from_secs(u64::from(config.server_channel_max_idle_time_seconds)),
+            idle_timeout: Duration::from_secs(u64::from(config.server_channel_max_idle_time_seconds.get())),
             ..Limits::default()
         };
         let config = Arc::new(RwLock::new(config));

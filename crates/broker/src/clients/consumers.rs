@@ -344,6 +344,29 @@ mod tests {
     }
 
     #[test]
+    fn members_that_disagree_are_noticed() {
+        let consumers = Consumers::new(Arc::new(LiveConfig::fixed(crate::config::BrokerConfig::default())));
+        let peers = [1, 2].map(|port| Peer::unconnected(([10, 0, 0, 1], port).into()));
+        let beat = |peer: &Arc<Peer>, topics: &[(&str, i64)]| {
+            let subscription_data_set = wanting(topics);
+            let data =
+                ConsumerData { group_name: "g".to_owned(), subscription_data_set, ..Default::default() };
+            let client = Client::new(peer, "c", rmq_proto::code::Language::JAVA, 513);
+            let announcement =
+                Announcement { data: &data, fingerprint: 0, without_subscriptions: false, notify: true };
+            consumers.register(client, announcement);
+            consumers.watch_quarrel(peer, &data);
+            consumers.table.read().groups["g"].quarrel_reported
+        };
+        assert!(!beat(&peers[0], &[("a", 1)]));
+        assert!(beat(&peers[1], &[("b", 1)]));
+        assert!(!beat(&peers[1], &[("a", 2)]), "they agree again");
+        beat(&peers[1], &[("b", 3)]);
+        consumers.disconnected(&peers[1]);
+        assert!(!beat(&peers[0], &[("a", 1)]), "the other one left");
+    }
+
+    #[test]
     fn the_order_of_subscriptions_does_not_matter() {
         let there = wants_hash(&wanting(&[("a", 1), ("b", 2)]));
         assert_eq!(there, wants_hash(&wanting(&[("b", 9), ("a", 8)])));

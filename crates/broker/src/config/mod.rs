@@ -322,6 +322,14 @@ impl BrokerConfig {
             }
             _ => {}
         }
+        let is_hour = |part: &str| part.trim().parse::<u8>().is_ok_and(|hour| hour < 24);
+        if !self.delete_when.split(';').all(is_hour) {
+            return wrong(
+                "deleteWhen",
+                &self.delete_when,
+                "hours of the day from 00 to 23, separated by `;`",
+            );
+        }
         Ok(())
     }
 

@@ -74,6 +74,9 @@ fn a_role_and_an_id_must_fit() {
     assert!(config.check().is_ok());
     config.broker_name = "../a".into();
     assert!(config.check().unwrap_err().to_string().contains("brokerName"));
+    config.broker_name = "a".into();
+    config.delete_when = "04;25".into();
+    assert!(config.check().unwrap_err().to_string().contains("deleteWhen"));
 }
 
 #[test]

@@ -91,10 +91,16 @@ enum Next {
 }
 
 impl Levels {
-    /// Reads the progress in `directory`.
+    /// Reads the progress in `directory`. The store must be open, and nobody may write to it yet.
     pub fn open(directory: &Path, parts: LevelsParts) -> Result<Self, MetaError> {
         let progress = Progress::open(directory)?;
-        Ok(Self { parts, progress, running: AtomicBool::new(false), stopped: Notify::new() })
+        let levels = Self { parts, progress, running: AtomicBool::new(false), stopped: Notify::new() };
+        // Before anything new is stored: a message that takes a place below a progress that is too far
+        // would be passed over.
+        for level in 1..=levels.parts.delays.max_level() {
+            levels.corrected(level);
+        }
+        Ok(levels)
     }
 
     /// Starts to deliver. Call it within the runtime; a second call does nothing.
@@ -140,6 +146,9 @@ impl Levels {
                 return;
             }
             let next = self.deliver_due(level, &mut jump).await;
+            if next != Next::GoOn {
+                self.progress.settle(self.parts.store.flushed_offset());
+            }
             let pause = match next {
                 Next::GoOn => Duration::ZERO,
                 Next::Sleep(pause) => pause.min(LONGEST_SLEEP),
@@ -255,7 +264,83 @@ impl ClockJump {
 
 #[cfg(test)]
 mod tests {
+    use rmq_proto::header::send::SendRequest;
+
     use super::*;
+    use crate::{
+        config::BrokerConfig,
+        meta::Saved,
+        produce::fixture::{Rooms, client_addr, config, send_request},
+    };
+
+    async fn send(rooms: &Rooms, level: &str) {
+        rooms.topic("t", 2);
+        let ask = SendRequest { queue_id: 1, ..send_request("t", &[("TAGS", "A"), ("DELAY", level)]) };
+        rooms.write.send(&ask, "later".into(), client_addr(), 513).await.unwrap();
+    }
+
+    async fn arrived(rooms: &Rooms, count: usize) -> Vec<Message> {
+        for _ in 0..2_000 {
+            let messages = rooms.messages("t", 1);
+            if messages.len() >= count {
+                return messages;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        panic!("the delayed messages never arrived");
+    }
+
+    #[tokio::test]
+    async fn messages_come_home_when_due_and_not_before() {
+        let rooms = Rooms::with(BrokerConfig { message_delay_level: "1s 2s".to_owned(), ..config() });
+        rooms.levels.start();
+        for level in ["2", "1", "1"] {
+            send(&rooms, level).await;
+        }
+        let home = arrived(&rooms, 3).await;
+        let levels: Vec<_> = home.iter().map(|message| message.properties.delay_level()).collect();
+        assert_eq!(levels, [1, 1, 2]);
+        for (message, waiting) in home.iter().zip([("0", 1_000), ("0", 1_000), ("1", 2_000)]) {
+            let sent = message.born_timestamp;
+            let stored = rooms.messages(system::SCHEDULE, waiting.0.parse().unwrap());
+            let first = stored.iter().map(|waiting| waiting.store_timestamp).min().unwrap();
+            assert!(message.store_timestamp >= first + waiting.1, "sent {sent}");
+            assert_eq!(message.properties.get("REAL_TOPIC"), Some("t"), "Java keeps it");
+        }
+        assert_eq!(rooms.levels.progress(), [(1, 2, 2), (2, 1, 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_restart_goes_on_where_it_was() {
+        let fast = || BrokerConfig { message_delay_level: "1s".to_owned(), ..config() };
+        let rooms = Rooms::with(fast());
+        rooms.levels.start();
+        send(&rooms, "1").await;
+        arrived(&rooms, 1).await;
+        rooms.levels.stop();
+        send(&rooms, "1").await;
+        rooms.store.close();
+        rooms.levels.save().unwrap();
+        rooms.topics.save_now().unwrap();
+        let rooms = Rooms::reopen(fast(), rooms.directory);
+        assert_eq!(rooms.levels.progress(), [(1, 1, 2)]);
+        rooms.levels.start();
+        assert_eq!(arrived(&rooms, 2).await.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn progress_outside_of_the_queue_is_corrected_before_messages_come() {
+        let fast = || BrokerConfig { message_delay_level: "1s".to_owned(), ..config() };
+        let rooms = Rooms::with(fast());
+        rooms.levels.progress.advance(1, 99, 0);
+        rooms.store.close();
+        rooms.levels.save().unwrap();
+        let rooms = Rooms::reopen(fast(), rooms.directory);
+        assert_eq!(rooms.levels.progress(), [(1, 0, 0)]);
+        send(&rooms, "1").await;
+        rooms.levels.start();
+        arrived(&rooms, 1).await;
+    }
 
     #[test]
     fn a_clock_that_is_set_back_delays_once() {

@@ -68,3 +68,49 @@ fn answer(found: Query) -> Command {
     };
     answer.with_header(&header).with_body(body)
 }
+
+#[cfg(test)]
+mod tests {
+    use rmq_proto::{code::RequestCode, message::record::decode_many};
+
+    use super::*;
+    use crate::produce::fixture::{Rooms, client_addr, peer, send_request};
+
+    async fn found(rooms: &Rooms, key: &str, unique: bool) -> (ResponseCode, usize) {
+        let ask = QueryMessage {
+            topic: "t".to_owned(),
+            key: key.to_owned(),
+            max_num: 10,
+            end_timestamp: i64::MAX,
+            ..QueryMessage::default()
+        };
+        let mut request = Command::request(RequestCode::QUERY_MESSAGE).with_header(&ask);
+        request.ext.insert(UNIQUE_KEY_QUERY, unique);
+        let handler = QueryHandler { config: rooms.config.clone(), store: rooms.store.clone() };
+        let answer = handler.by_key(&peer(), request).await.unwrap();
+        (answer.response_code(), decode_many(answer.body.bytes()).filter_map(Result::ok).count())
+    }
+
+    #[tokio::test]
+    async fn messages_are_found_by_their_keys() {
+        let rooms = Rooms::new();
+        rooms.topic("t", 1);
+        for unique in ["u1", "u2"] {
+            let ask = send_request("t", &[("KEYS", "a b"), ("UNIQ_KEY", unique)]);
+            rooms.write.send(&ask, "body".into(), client_addr(), 513).await.unwrap();
+        }
+        assert_eq!(found(&rooms, "a", false).await, (ResponseCode::SUCCESS, 2));
+        assert_eq!(found(&rooms, "u2", true).await, (ResponseCode::SUCCESS, 1));
+        assert_eq!(found(&rooms, "c", false).await, (ResponseCode::QUERY_NOT_FOUND, 0));
+    }
+
+    #[tokio::test]
+    async fn a_place_without_message_is_named() {
+        let rooms = Rooms::new();
+        let handler = QueryHandler { config: rooms.config.clone(), store: rooms.store.clone() };
+        let ask = ViewMessage { offset: 99, ..ViewMessage::default() };
+        let request = Command::request(RequestCode::VIEW_MESSAGE_BY_ID).with_header(&ask);
+        let rejection = handler.by_id(&peer(), request).await.unwrap_err();
+        assert_eq!(rejection.remark, "can not find message by the offset, 99");
+    }
+}

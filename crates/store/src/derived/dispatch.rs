@@ -7,7 +7,10 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
 
 use parking_lot::{Mutex, MutexGuard};
-use rmq_proto::message::{RecordView, flags, hash::tags_code, properties, property};
+use rmq_proto::{
+    message::{RecordView, flags, hash::tags_code, properties, property},
+    topic::system,
+};
 
 use super::{
     consume_queue::Put,
@@ -24,9 +27,6 @@ use crate::{
     },
     progress::Progress,
 };
-
-/// Queue entries of this topic hold the time of delivery instead of a hash of the tags.
-const DELAY_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
 
 /// A record that became visible to readers.
 #[derive(Debug, Clone, Copy)]
@@ -125,11 +125,14 @@ impl Dispatcher {
                 // Its holder asks for the limit once more after it let go, and our append is in it.
                 return;
             };
-            let advanced = self.drain_to(log, queues, index, limit());
+            let target = limit();
+            let advanced = self.drain_to(log, queues, index, target);
             drop(turn);
             // Whoever failed to lock before this drop raised the limit before we look at it here.
             fence(Ordering::SeqCst);
-            if !advanced || self.done.get() as u64 >= limit() {
+            let limit = limit();
+            let is_stuck = !advanced && limit == target;
+            if is_stuck || self.done.get() as u64 >= limit {
                 return;
             }
         }
@@ -212,7 +215,8 @@ impl Dispatcher {
     }
 
     fn tags_code(&self, view: &RecordView<'_>, topic: &str, stored: &str, tags: Option<&str>) -> i64 {
-        if topic == DELAY_TOPIC
+        // Java: queue entries of delayed messages hold the time of delivery instead of a hash.
+        if topic == system::SCHEDULE
             && let Some(level) = properties::get(stored, property::DELAY)
             && let Ok(level @ 1..) = level.parse::<i32>()
         {

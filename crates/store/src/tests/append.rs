@@ -168,6 +168,7 @@ fn a_failed_store_takes_nothing_more() {
     let appended = send(&store, "T", 0, "x");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(store.durable(appended.end)).unwrap();
+    runtime.block_on(store.dispatched(appended.end)).unwrap();
     store.core_for_tests().log.fail("the disk is on fire".into());
     let refused = store.append(new_record("T", 0, "y", &[])).unwrap_err();
     assert!(refused.to_string().contains("on fire"), "{refused}");

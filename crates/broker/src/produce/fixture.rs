@@ -6,11 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use rmq_proto::{
-    body::TopicConfig,
-    header::send::SendRequest,
-    message::Message,
-};
+use rmq_proto::{body::TopicConfig, header::send::SendRequest, message::Message};
 use rmq_remoting::Peer;
 use rmq_store::{DelayLevels, FlushMode, NoFilter, ReadLimits, Store, StoreConfig};
 use tempfile::TempDir;
@@ -110,7 +106,21 @@ impl Rooms {
         let clock = rmq_store::Clock::default();
         let parts = LevelsParts { gate: write.clone(), store: store.clone(), delays, bells, clock };
         let levels = Arc::new(Levels::open(&meta, parts).unwrap());
-        Self { config, topics, groups, offsets, consumers, queue_locks, store, pulls, write, read, retry, levels, directory }
+        Self {
+            config,
+            topics,
+            groups,
+            offsets,
+            consumers,
+            queue_locks,
+            store,
+            pulls,
+            write,
+            read,
+            retry,
+            levels,
+            directory,
+        }
     }
 
     /// Adds a topic that may be read and written.
