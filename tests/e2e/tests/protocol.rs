@@ -144,7 +144,7 @@ fn a_frame_may_come_byte_by_byte() {
 }
 
 #[test]
-fn a_binary_header_is_understood_and_answered_in_the_servers_own_encoding() {
+fn a_binary_header_is_understood() {
     for addr in both() {
         let mut connection = Connection::open(&addr);
         // code, language, version, opaque, flag, length of remark, length of the extra fields.
@@ -159,6 +159,9 @@ fn a_binary_header_is_understood_and_answered_in_the_servers_own_encoding() {
         connection.send_raw(&frame).unwrap();
         let reply = connection.receive().unwrap();
         assert_eq!((reply.opaque, reply.code), (4242, REQUEST_CODE_NOT_SUPPORTED));
+        assert_eq!(reply.remark.as_deref(), Some(" request type 9999 not supported"));
+        // Java answers in the encoding that it is configured for, ours in the request's; clients read both.
+        assert_eq!(reply.is_binary, Flavor::under_test() == Flavor::Ours);
     }
 }
 

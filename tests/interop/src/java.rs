@@ -44,6 +44,7 @@ impl Java {
         let process = Process::spawn_with("Java client", command, move |stream, line| {
             stream == Stream::Out && deliver(&routes, line)
         });
+        let process = process.with_logs_in(home.join("logs/rocketmqlogs"));
         Java { process: Mutex::new(process), calls, next_id: AtomicU64::new(1) }
     }
 

@@ -30,13 +30,13 @@ pub fn bare_keys_quoted(json: &str) -> String {
     quoted
 }
 
-/// Replaces what differs between two runs of one command: dates, times in milliseconds, message ids, local addresses,
-/// and widths of columns.
+/// Replaces what differs between two runs of one command: dates, times in milliseconds, rates, message ids, local
+/// addresses, and widths of columns.
 pub fn masked(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        let (mask, length) = mask_at(rest, masked.ends_with(|c: char| c.is_ascii_alphanumeric()));
+        let (mask, length) = mask_at(rest, masked.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '.'));
         if length > 0 {
             masked.push_str(mask);
             rest = &rest[length..];
@@ -52,7 +52,8 @@ pub fn masked(text: &str) -> String {
 /// The mask for what stands at the start of `text`, and how long that is; 0 for nothing.
 fn mask_at(text: &str, inside_word: bool) -> (&'static str, usize) {
     const DATE: &str = "0000-00-00 00:00:00";
-    const LOCAL: &str = "127.0.0.1:";
+    // Java prints addresses with a slash where no name was looked up.
+    const LOCAL: [&str; 2] = ["127.0.0.1:", "/127.0.0.1:"];
     if inside_word {
         return ("", 0);
     }
@@ -60,15 +61,19 @@ fn mask_at(text: &str, inside_word: bool) -> (&'static str, usize) {
         let millis = text[DATE.len()..].strip_prefix(',').map_or(0, |rest| 1 + digits(rest));
         return ("<time>", DATE.len() + millis);
     }
-    if let Some(rest) = text.strip_prefix(LOCAL) {
-        return ("<addr>", LOCAL.len() + digits(rest));
+    if let Some(local) = LOCAL.iter().find(|local| text.starts_with(**local)) {
+        return ("<addr>", local.len() + digits(&text[local.len()..]));
     }
     let hex = text.bytes().take_while(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(b)).count();
     if hex >= 32 {
         return ("<id>", hex);
     }
-    match digits(text) {
-        n @ 12.. => ("<millis>", n),
+    let whole = digits(text);
+    if whole >= 12 {
+        return ("<millis>", whole);
+    }
+    match text[whole..].strip_prefix('.').map(|rest| (digits(rest), rest)) {
+        Some((n, rest)) if whole > 0 && n > 0 && !rest[n..].starts_with('.') => ("<rate>", whole + 1 + n),
         _ => ("", 0),
     }
 }
@@ -100,9 +105,9 @@ mod tests {
     fn what_changes_from_run_to_run_is_masked() {
         assert_eq!(
             masked(
-                "at 2024-01-31 12:13:14,123  by 127.0.0.1:4711\n\n id=7F0000010000741A00000000000003F9 t=1700000000000 8"
+                "at 2024-01-31 12:13:14,123  by 127.0.0.1:4711\n\n id=7F0000010000741A00000000000003F9 t=1700000000000 8 0.25 10.0.0.1"
             ),
-            "at <time> by <addr>\nid=<id> t=<millis> 8"
+            "at <time> by <addr>\nid=<id> t=<millis> 8 <rate> 10.0.0.1"
         );
     }
 }

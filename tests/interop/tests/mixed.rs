@@ -79,7 +79,9 @@ impl Rig {
     fn send(&self, namesrv: &str, topic: &str, count: usize) -> Vec<Fact> {
         let request =
             self.java.request("send").arg("namesrv", namesrv).arg("topic", topic).arg("count", count);
-        let sent = of_kind(&request.run(PATIENCE), "sent");
+        let facts = request.run(PATIENCE);
+        assert!(of_kind(&facts, "error").is_empty(), "{facts:#?}");
+        let sent = of_kind(&facts, "sent");
         assert!(sent.iter().all(|fact| fact.text("status") == "SEND_OK"), "{sent:#?}");
         sent
     }

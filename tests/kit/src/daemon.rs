@@ -52,9 +52,10 @@ pub struct Daemon {
     label: String,
     args: Vec<String>,
     properties: Properties,
+    // Dropped in this order: nobody writes below a directory that is being removed.
+    process: Option<Process>,
     dir: TempDir,
     ports: PortBlock,
-    process: Option<Process>,
 }
 
 impl Daemon {
@@ -145,7 +146,8 @@ impl Daemon {
             command.env("ROCKETMQ_HOME", self.dir());
         }
         // Logback of the Java servers tells at length how it configured itself.
-        Process::spawn_with(&self.label, command, |_, line| line.contains(" |-INFO in "))
+        Process::spawn_with(&self.label, command, |_, line| line.contains(" |-"))
+            .with_logs_in(self.dir().join("logs/rocketmqlogs"))
     }
 
     fn java_command(&self) -> Command {

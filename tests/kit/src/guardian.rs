@@ -12,7 +12,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tempfile::TempDir;
 
-/// Ignores the signals that a terminal sends to everybody: it must still be there when the tests are not.
+/// Ignores the signals that a terminal sends to everybody: it must still be there when the tests are not. A JVM that was
+/// killed may still make files for a moment, so removing is tried for a while.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
 groups=' '
@@ -23,7 +24,11 @@ while read -r verb group; do
   esac
 done
 for group in $groups; do kill -KILL "-$group"; done
-[ -n "$2" ] || rm -rf -- "$1"
+[ -z "$2" ] || exit
+for attempt in 1 2 3 4 5 6 7 8 9 10; do
+  rm -rf -- "$1" && exit
+  sleep 0.5
+done
 "#;
 
 struct Guardian {

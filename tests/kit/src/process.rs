@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::thread;
@@ -32,6 +34,8 @@ struct Output {
     name: String,
     state: Mutex<OutputState>,
     grown: Condvar,
+    /// Where the process keeps log files besides.
+    log_dir: Mutex<Option<PathBuf>>,
 }
 
 #[derive(Default)]
@@ -63,7 +67,29 @@ impl Output {
             text.push_str(line);
             text.push('\n');
         }
+        drop(state);
+        for (file, line) in self.complaints() {
+            text.push_str(&format!("{file}: {line}\n"));
+        }
         text
+    }
+
+    /// The last lines of the log files that complain.
+    fn complaints(&self) -> Vec<(String, String)> {
+        let dir = lock(&self.log_dir).clone();
+        let files = dir.and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+        let mut complaints = Vec::new();
+        for file in files {
+            let name = file.file_name().to_string_lossy().into_owned();
+            let text = fs::read(file.path()).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            let bad =
+                |line: &&str| [" WARN ", " ERROR ", "Exception: "].iter().any(|word| line.contains(word));
+            let lines: Vec<_> = text.lines().filter(bad).collect();
+            let skipped = lines.len().saturating_sub(SHOWN_LINES / 2);
+            complaints.extend(lines[skipped..].iter().map(|line| (name.clone(), (*line).to_owned())));
+        }
+        complaints
     }
 }
 
@@ -107,12 +133,20 @@ impl Process {
             name: format!("{name} (pid {})", child.id()),
             state: Mutex::new(OutputState { lines: VecDeque::new(), open: 2 }),
             grown: Condvar::new(),
+            log_dir: Mutex::default(),
         });
         lock(&LIVE).push(Arc::downgrade(&output));
         let take = Arc::new(take);
         read_lines(Stream::Out, child.stdout.take(), &output, take.clone());
         read_lines(Stream::Err, child.stderr.take(), &output, take);
         Process { name: name.to_owned(), stdin: child.stdin.take(), child, output, status: None }
+    }
+
+    /// Tells where the process keeps log files: a failing test shows their warnings and errors too.
+    #[must_use]
+    pub fn with_logs_in(self, dir: PathBuf) -> Process {
+        *lock(&self.output.log_dir) = Some(dir);
+        self
     }
 
     /// The operating system's process id.

@@ -1,7 +1,7 @@
 //! A blocking connection that speaks just enough of the remoting protocol to poke a daemon.
 //!
-//! Deliberately not built on the product's own codec: a mistake there must not hide itself from the tests. Headers are
-//! JSON, the request claims to come from a Java 5.5.0 client.
+//! Deliberately not built on the product's own codec: a mistake there must not hide itself from the tests. Requests have
+//! JSON headers and claim to come from a Java 5.5.0 client; answers may have either kind of header.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -31,6 +31,8 @@ pub struct Frame {
     pub header: Value,
     /// The raw body.
     pub body: Vec<u8>,
+    /// Whether the header came in the binary encoding.
+    pub is_binary: bool,
 }
 
 impl Frame {
@@ -110,15 +112,18 @@ impl Connection {
     /// Receives the next frame, of either kind.
     pub fn receive(&mut self) -> io::Result<Frame> {
         let length = self.read_u32()? as usize;
-        let header_len = self.read_u32()? as usize;
-        if header_len >> 24 != 0 {
-            return Err(io::Error::other(format!("header of serialize type {}", header_len >> 24)));
-        }
+        let marked = self.read_u32()? as usize;
+        let (encoding, header_len) = (marked >> 24, marked & 0xFF_FFFF);
         let mut header = vec![0; header_len];
         self.stream.read_exact(&mut header)?;
         let mut body = vec![0; length - 4 - header_len];
         self.stream.read_exact(&mut body)?;
-        Ok(frame(serde_json::from_slice(&header)?, body))
+        let header = match encoding {
+            0 => serde_json::from_slice(&header)?,
+            1 => binary_header(&mut &header[..])?,
+            other => return Err(io::Error::other(format!("a header of encoding {other}"))),
+        };
+        Ok(frame(header, body, encoding == 1))
     }
 
     /// Whether the daemon closes the connection within `timeout`; what it still sends is thrown away.
@@ -151,7 +156,37 @@ pub fn frame_bytes(header: &[u8], body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn frame(header: Value, body: Vec<u8>) -> Frame {
+/// The binary header as the JSON one would be.
+fn binary_header(input: &mut &[u8]) -> io::Result<Value> {
+    let code = number(input, 2)? as i16;
+    // Language and version say nothing that a test wants.
+    number(input, 3)?;
+    let (opaque, flag) = (number(input, 4)? as i32, number(input, 4)? as i32);
+    let remark = text(input, 4)?;
+    let mut fields = number(input, 4)? as usize;
+    let mut ext = serde_json::Map::new();
+    while fields > 0 {
+        let (key, value) = (text(input, 2)?, text(input, 4)?);
+        fields = fields.saturating_sub(2 + key.len() + 4 + value.len());
+        ext.insert(key, value.into());
+    }
+    let remark = (!remark.is_empty()).then_some(remark);
+    Ok(json!({ "code": code, "opaque": opaque, "flag": flag, "remark": remark, "extFields": ext }))
+}
+
+fn number(input: &mut &[u8], bytes: usize) -> io::Result<u64> {
+    let mut word = [0; 8];
+    input.read_exact(&mut word[8 - bytes..])?;
+    Ok(u64::from_be_bytes(word))
+}
+
+fn text(input: &mut &[u8], length_bytes: usize) -> io::Result<String> {
+    let mut text = vec![0; number(input, length_bytes)? as usize];
+    input.read_exact(&mut text)?;
+    String::from_utf8(text).map_err(io::Error::other)
+}
+
+fn frame(header: Value, body: Vec<u8>, is_binary: bool) -> Frame {
     let number = |key: &str| header[key].as_i64().unwrap_or_default() as i32;
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     Frame {
@@ -165,5 +200,6 @@ fn frame(header: Value, body: Vec<u8>) -> Frame {
             .unwrap_or_default(),
         header,
         body,
+        is_binary,
     }
 }
