@@ -32,11 +32,11 @@ fn boot_lines_are_javas_word_for_word() {
 }
 
 #[test]
-fn a_broker_opens_its_three_ports() {
+fn a_broker_serves_on_its_main_and_its_fast_port() {
     let cluster = Cluster::start(OURS);
     let broker = cluster.broker();
     for addr in [broker.addr(), broker.fast_addr()] {
-        // GET_BROKER_RUNTIME_INFO or, until that is served, any answer at all.
+        // GET_BROKER_RUNTIME_INFO
         let reply = Connection::open(&addr).call(28, &[], b"");
         assert!(reply.is_response(), "{addr}: {reply:?}");
     }
