@@ -204,7 +204,7 @@ fn idle_daemons_are_small_and_start_at_once() {
     let (memory, time) = if cfg!(debug_assertions) {
         (64 << 20, Duration::from_secs(10))
     } else {
-        (20 << 20, Duration::from_millis(500))
+        (20 << 20, Duration::from_millis(200))
     };
     assert!(resident < memory, "{} KiB resident", resident / 1024);
     assert!(serving < time, "serving after {serving:?}");

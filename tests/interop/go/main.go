@@ -127,6 +127,9 @@ func send() error {
 				return err
 			}
 		}
+		// A connection that is closed with answers unread may lose what was written last: wait for an answer.
+		_, err := p.SendSync(ctx, primitive.NewMessage(*topic+"-end", []byte{1}))
+		return err
 	case "async":
 		return sendAsync(ctx, p)
 	default:

@@ -45,20 +45,24 @@ fn guardian() -> &'static Guardian {
             .tempdir()
             .expect("a temporary directory can be made")
             .keep();
-        let shell = Command::new("sh")
-            .arg("-c")
-            .arg(SCRIPT)
-            .arg("guardian")
-            .arg(&root)
-            .arg(std::env::var("RMQ_TEST_KEEP").unwrap_or_default())
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("`sh` can be started");
+        let keep = std::env::var("RMQ_TEST_KEEP").unwrap_or_default();
+        let shell = launch(&root, &keep);
         Guardian { shell: Mutex::new(shell), root }
     })
+}
+
+/// Starts the shell; a `keep` that is not empty leaves the directory.
+fn launch(root: &Path, keep: &str) -> Child {
+    Command::new("sh")
+        .args(["-c", SCRIPT, "guardian"])
+        .arg(root)
+        .arg(keep)
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("`sh` can be started")
 }
 
 fn tell(verb: &str, group: u32) {
@@ -89,4 +93,41 @@ pub fn temp_dir(name: &str) -> TempDir {
         .expect("a temporary directory can be made");
     dir.disable_cleanup(std::env::var_os("RMQ_TEST_KEEP").is_some());
     dir
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::wait;
+
+    fn sleeper() -> Child {
+        Command::new("sleep").arg("1000").process_group(0).spawn().unwrap()
+    }
+
+    #[test]
+    fn at_the_end_of_its_pipe_it_kills_what_it_was_told_of_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap().keep();
+        std::fs::create_dir(root.join("store")).unwrap();
+        let (mut first, mut released, mut second) = (sleeper(), sleeper(), sleeper());
+        let mut shell = launch(&root, "");
+        let mut pipe = shell.stdin.take().unwrap();
+        for child in [&first, &released, &second] {
+            writeln!(pipe, "add {}", child.id()).unwrap();
+        }
+        writeln!(pipe, "del {}", released.id()).unwrap();
+        drop(pipe);
+
+        assert!(shell.wait().unwrap().success());
+        for child in [&mut first, &mut second] {
+            wait::until("the process to be killed", Duration::from_secs(5), || {
+                child.try_wait().unwrap().is_some()
+            });
+        }
+        assert!(released.try_wait().unwrap().is_none(), "it was released");
+        released.kill().unwrap();
+        released.wait().unwrap();
+        assert!(!root.exists());
+    }
 }

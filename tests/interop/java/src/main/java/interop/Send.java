@@ -99,6 +99,8 @@ final class Send {
                 for (Message msg : messages) {
                     producer.sendOneway(msg);
                 }
+                // A connection that is closed with answers unread may lose what was written last: wait for an answer.
+                producer.send(new Message(call.text("topic") + "-end", new byte[] {1}));
                 break;
             case "async":
                 sendAsync(call, producer, messages);
