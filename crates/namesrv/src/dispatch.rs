@@ -3,12 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use parking_lot::{Mutex, RwLock};
 use rmq_proto::code::{RequestCode, ResponseCode};
 use rmq_proto::command::Command;
 use rmq_remoting::{Peer, Service};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tracing::debug;
 
+use crate::config::Config;
 use crate::handler::Answer;
 use crate::handler::config::ConfigHandler;
 use crate::handler::kv::KvHandler;
@@ -16,7 +18,9 @@ use crate::handler::register::RegisterHandler;
 use crate::handler::route::RouteHandler;
 use crate::handler::topic::TopicHandler;
 use crate::handler::write_perm::WritePermHandler;
-use crate::liveness::Liveness;
+use crate::kv_store::KvStore;
+use crate::liveness::{Clock, Liveness};
+use crate::route_table::RouteTable;
 
 /// How long a request may keep its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,36 @@ pub(crate) struct Handlers {
     pub(crate) write_perm: WritePermHandler,
     pub(crate) kv: KvHandler,
     pub(crate) config: ConfigHandler,
+}
+
+impl Handlers {
+    /// Hands each handler the pieces that it needs.
+    pub(crate) fn new(
+        config: Arc<RwLock<Config>>,
+        table: Arc<RwLock<RouteTable>>,
+        kv: Arc<KvStore>,
+        clock: Clock,
+        liveness: Arc<Liveness>,
+    ) -> Self {
+        Self {
+            register: RegisterHandler {
+                table: Arc::clone(&table),
+                liveness,
+                kv: Arc::clone(&kv),
+                config: Arc::clone(&config),
+            },
+            route: RouteHandler {
+                table: Arc::clone(&table),
+                kv: Arc::clone(&kv),
+                config: Arc::clone(&config),
+                clock,
+            },
+            topic: TopicHandler { table: Arc::clone(&table), config: Arc::clone(&config) },
+            write_perm: WritePermHandler { table },
+            kv: KvHandler { kv },
+            config: ConfigHandler { config, change: Mutex::default() },
+        }
+    }
 }
 
 /// A row whose handler needs the request only.

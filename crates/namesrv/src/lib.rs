@@ -36,7 +36,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use rmq_remoting::{Client, ClientOptions, Limits, NoService, Server, ServerOptions};
 use tokio::task::JoinHandle;
 
@@ -44,12 +44,6 @@ pub use config::{Config, ConfigError};
 pub use error::StartError;
 
 use dispatch::{Dispatch, Handlers};
-use handler::config::ConfigHandler;
-use handler::kv::KvHandler;
-use handler::register::RegisterHandler;
-use handler::route::RouteHandler;
-use handler::topic::TopicHandler;
-use handler::write_perm::WritePermHandler;
 use kv_store::KvStore;
 use liveness::{Clock, Liveness};
 use route_table::RouteTable;
@@ -80,24 +74,7 @@ impl Namesrv {
         let client = Client::new(ClientOptions::default(), Arc::new(NoService));
         let liveness =
             Arc::new(Liveness::new(Arc::clone(&table), Arc::clone(&config), clock, client.clone()));
-        let handlers = Handlers {
-            register: RegisterHandler {
-                table: Arc::clone(&table),
-                liveness: Arc::clone(&liveness),
-                kv: Arc::clone(&kv),
-                config: Arc::clone(&config),
-            },
-            route: RouteHandler {
-                table: Arc::clone(&table),
-                kv: Arc::clone(&kv),
-                config: Arc::clone(&config),
-                clock,
-            },
-            topic: TopicHandler { table: Arc::clone(&table), config: Arc::clone(&config) },
-            write_perm: WritePermHandler { table },
-            kv: KvHandler { kv },
-            config: ConfigHandler { config, change: Mutex::default() },
-        };
+        let handlers = Handlers::new(config, table, kv, clock, Arc::clone(&liveness));
         let dispatch = Arc::new(Dispatch::new(handlers, Arc::clone(&liveness)));
         let server = Server::bind(&[address], ServerOptions { limits }, dispatch)
             .map_err(|error| StartError::Bind { address, reason: error.to_string() })?;

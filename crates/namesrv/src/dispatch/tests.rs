@@ -2,14 +2,9 @@
 
 use std::path::Path;
 
-use parking_lot::{Mutex, RwLock};
 use rmq_remoting::{Client, ClientOptions, NoService};
 
 use super::*;
-use crate::config::Config;
-use crate::kv_store::KvStore;
-use crate::liveness::Clock;
-use crate::route_table::RouteTable;
 
 /// The codes that are answered "not supported", and why.
 fn reason_not_served(code: RequestCode) -> Option<&'static str> {
@@ -36,24 +31,7 @@ fn dispatch(home: &Path) -> Dispatch {
     let clock = Clock::start();
     let client = Client::new(ClientOptions::default(), Arc::new(NoService));
     let liveness = Arc::new(Liveness::new(Arc::clone(&table), Arc::clone(&config), clock, client));
-    let handlers = Handlers {
-        register: RegisterHandler {
-            table: Arc::clone(&table),
-            liveness: Arc::clone(&liveness),
-            kv: Arc::clone(&kv),
-            config: Arc::clone(&config),
-        },
-        route: RouteHandler {
-            table: Arc::clone(&table),
-            kv: Arc::clone(&kv),
-            config: Arc::clone(&config),
-            clock,
-        },
-        topic: TopicHandler { table: Arc::clone(&table), config: Arc::clone(&config) },
-        write_perm: WritePermHandler { table },
-        kv: KvHandler { kv },
-        config: ConfigHandler { config, change: Mutex::default() },
-    };
+    let handlers = Handlers::new(config, table, kv, clock, Arc::clone(&liveness));
     Dispatch::new(handlers, liveness)
 }
 
