@@ -15,7 +15,10 @@ use std::{
 use parking_lot::Mutex;
 use rmq_proto::message::record;
 
-use super::queue_file::{QueueFile, UNIT_LEN, Unit, units};
+use super::{
+    open_files::{OpenFiles, Permit},
+    queue_file::{QueueFile, UNIT_LEN, Unit, units},
+};
 use crate::{
     error::{IoContext, StoreError},
     file::{
@@ -45,6 +48,7 @@ pub(crate) struct ConsumeQueue {
     id: i32,
     dir: PathBuf,
     units_per_file: i64,
+    open_files: OpenFiles,
     /// The next offset to assign; changes only under the append lock.
     next: AtomicI64,
     deleted: AtomicBool,
@@ -67,10 +71,19 @@ struct State {
     indexed: u64,
     /// The last units, not in a file yet.
     tail: Vec<u8>,
-    open: Option<(i64, Arc<QueueFile>)>,
+    open: Option<Open>,
     used: bool,
-    unsynced: bool,
+    /// First unit of the file that was written since the last sync.
+    unsynced: Option<i64>,
     created: bool,
+}
+
+/// A file that is kept open.
+#[derive(Debug)]
+struct Open {
+    start: i64,
+    file: Arc<QueueFile>,
+    _permit: Permit,
 }
 
 impl State {
@@ -87,12 +100,19 @@ impl State {
 
 impl ConsumeQueue {
     /// An empty queue; nothing is created on disk.
-    pub(crate) fn new(topic: Arc<str>, id: i32, dir: PathBuf, units_per_file: u64) -> Self {
+    pub(crate) fn new(
+        topic: Arc<str>,
+        id: i32,
+        dir: PathBuf,
+        units_per_file: u64,
+        open_files: OpenFiles,
+    ) -> Self {
         Self {
             topic,
             id,
             dir,
             units_per_file: units_per_file as i64,
+            open_files,
             next: AtomicI64::new(0),
             deleted: AtomicBool::new(false),
             active: AtomicBool::new(false),
@@ -329,34 +349,40 @@ impl ConsumeQueue {
         let mut state = self.state.lock();
         self.write_out(&mut state).doing("write", &self.dir)?;
         let was_used = std::mem::replace(&mut state.used, false);
-        if sync && state.unsynced {
-            let file = state.open.as_ref().map(|(_, file)| file.clone());
+        if sync && let Some(start) = state.unsynced {
+            let file = self.file(&mut state, start).doing("open", &self.dir)?;
+            state.used = false;
             let created = std::mem::replace(&mut state.created, false);
-            state.unsynced = false;
+            state.unsynced = None;
             drop(state);
             // A failed sync of derived files is answered by not advancing the checkpoint.
-            self.sync(file, created).inspect_err(|_| self.state.lock().unsynced = true)?;
+            self.sync(&file, created).inspect_err(|_| self.state.lock().unsynced = Some(start))?;
             state = self.state.lock();
         }
-        if !was_used && !state.unsynced && state.tail.is_empty() {
+        if !was_used && state.unsynced.is_none() && state.tail.is_empty() {
             state.open = None;
         }
-        let still = state.open.is_some() || state.unsynced || !state.tail.is_empty();
+        let still = state.open.is_some() || state.unsynced.is_some() || !state.tail.is_empty();
         if !still {
             self.active.store(false, Ordering::SeqCst);
         }
         Ok(still)
     }
 
-    /// Its files are synced by other means, or that failed.
-    pub(crate) fn set_unsynced(&self, unsynced: bool) {
-        self.state.lock().unsynced = unsynced;
+    /// Its files are being synced by other means; returns what [`ConsumeQueue::still_unsynced`] wants.
+    pub(crate) fn take_unsynced(&self) -> Option<i64> {
+        self.state.lock().unsynced.take()
     }
 
-    fn sync(&self, file: Option<Arc<QueueFile>>, created: bool) -> Result<(), StoreError> {
-        if let Some(file) = file {
-            file.sync().doing("sync", &self.dir)?;
-        }
+    /// Syncing by other means failed.
+    pub(crate) fn still_unsynced(&self, start: Option<i64>) {
+        let mut state = self.state.lock();
+        // A later file that was written meanwhile wants an earlier one to be synced before.
+        state.unsynced = start.or(state.unsynced);
+    }
+
+    fn sync(&self, file: &QueueFile, created: bool) -> Result<(), StoreError> {
+        file.sync().doing("sync", &self.dir)?;
         if created {
             for dir in self.dir.ancestors().take(3) {
                 sync_dir(dir)?;
@@ -381,7 +407,7 @@ impl ConsumeQueue {
             let mut state = self.state.lock();
             fs::remove_file(&path).doing("remove", &path)?;
             state.files.remove(0);
-            state.open.take_if(|(start, _)| *start == first);
+            state.open.take_if(|open| open.start == first);
             state.min = state.min.max(state.first());
             deleted += 1;
         }
@@ -389,19 +415,15 @@ impl ConsumeQueue {
 
     fn file(&self, state: &mut State, start: i64) -> io::Result<Arc<QueueFile>> {
         state.used = true;
-        if let Some((at, file)) = &state.open
-            && *at == start
+        if let Some(open) = &state.open
+            && open.start == start
         {
-            return Ok(file.clone());
+            return Ok(open.file.clone());
         }
-        if let Some((_, file)) = state.open.take()
-            && state.unsynced
-        {
-            // It would be forgotten: only the open file is synced later.
-            file.sync()?;
-        }
+        state.open = None;
         let file = Arc::new(QueueFile::open(&self.dir, start, self.units_per_file)?);
-        state.open = Some((start, file.clone()));
+        let keep = |permit| Open { start, file: file.clone(), _permit: permit };
+        state.open = self.open_files.permit().map(keep);
         Ok(file)
     }
 
@@ -411,6 +433,11 @@ impl ConsumeQueue {
             let start = from - from % self.units_per_file;
             let room = (start + self.units_per_file - from) as usize * UNIT_LEN;
             let len = state.tail.len().min(room);
+            if let Some(before) = state.unsynced.filter(|before| *before != start) {
+                // It would be forgotten: only one file is synced later.
+                self.file(state, before)?.sync()?;
+                state.unsynced = None;
+            }
             let file = self.file(state, start)?;
             file.write(from - start, &state.tail[..len])?;
             if state.files.last() != Some(&start) {
@@ -418,7 +445,7 @@ impl ConsumeQueue {
                 state.created = true;
             }
             state.tail.drain(..len);
-            state.unsynced = true;
+            state.unsynced = Some(start);
         }
         state.tail.shrink_to(PAGE);
         Ok(())

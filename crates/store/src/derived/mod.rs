@@ -4,5 +4,6 @@ pub(crate) mod consume_queue;
 pub(crate) mod dispatch;
 pub(crate) mod index;
 pub(crate) mod index_file;
+pub(crate) mod open_files;
 pub(crate) mod queue_file;
 pub(crate) mod queues;

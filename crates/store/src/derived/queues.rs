@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 
-use super::consume_queue::ConsumeQueue;
+use super::{consume_queue::ConsumeQueue, open_files::OpenFiles};
 use crate::{
     config::StoreConfig,
     error::{IoContext, StoreError},
@@ -25,6 +25,7 @@ type Topics = HashMap<Arc<str>, HashMap<i32, Arc<ConsumeQueue>>>;
 pub(crate) struct Queues {
     dir: PathBuf,
     units_per_file: u64,
+    open_files: OpenFiles,
     topics: RwLock<Topics>,
     /// Those with units in memory or open files.
     active: Mutex<Vec<Arc<ConsumeQueue>>>,
@@ -39,6 +40,7 @@ impl Queues {
         let queues = Self {
             dir,
             units_per_file: config.units_per_queue_file(),
+            open_files: OpenFiles::default(),
             topics: RwLock::default(),
             active: Mutex::default(),
         };
@@ -77,7 +79,7 @@ impl Queues {
         let queues = topics.entry(name.clone()).or_default();
         let create = || {
             let dir = self.dir.join(topic).join(id.to_string());
-            Arc::new(ConsumeQueue::new(name, id, dir, self.units_per_file))
+            Arc::new(ConsumeQueue::new(name, id, dir, self.units_per_file, self.open_files.clone()))
         };
         Some(queues.entry(id).or_insert_with(create).clone())
     }
@@ -125,10 +127,10 @@ impl Queues {
         }
         if at_once && result.is_ok() {
             // Cleared first: what is written during the sync has to be synced again.
-            still_active.iter().for_each(|queue| queue.set_unsynced(false));
+            let unsynced: Vec<_> = still_active.iter().map(|queue| queue.take_unsynced()).collect();
             result = sync_file_system(&self.dir);
             if result.is_err() {
-                still_active.iter().for_each(|queue| queue.set_unsynced(true));
+                still_active.iter().zip(unsynced).for_each(|(queue, start)| queue.still_unsynced(start));
             }
         }
         let mut active = self.active.lock();

@@ -3,7 +3,7 @@ use super::*;
 const PER_FILE: u64 = 300;
 
 fn queue(dir: &tempfile::TempDir) -> ConsumeQueue {
-    ConsumeQueue::new("T".into(), 3, dir.path().join("T/3"), PER_FILE)
+    ConsumeQueue::new("T".into(), 3, dir.path().join("T/3"), PER_FILE, OpenFiles::default())
 }
 
 fn reopen(dir: &tempfile::TempDir, limit: u64) -> ConsumeQueue {
@@ -169,7 +169,7 @@ fn another_file_size_is_refused() {
     let made = queue(&dir);
     fill(&made, 0..301);
     made.flush(false).unwrap();
-    let other = ConsumeQueue::new("T".into(), 3, dir.path().join("T/3"), 200);
+    let other = ConsumeQueue::new("T".into(), 3, dir.path().join("T/3"), 200, OpenFiles::default());
     assert!(matches!(other.load(), Err(StoreError::FileSize { .. })));
 }
 
