@@ -7,7 +7,9 @@
 //! * after a clean close (no `abort` file) D is behind the last record that a queue knows;
 //! * after a crash it is what the checkpoint says.
 //!
-//! If files of queues or index were lost, the walk begins at the log's start instead.
+//! If files of queues or index were lost, the walk begins at the log's start instead: when a directory is
+//! gone or a file has a wrong length, when a record comes to a queue that lacks units of earlier ones, or
+//! when a queue is shorter than the list of queues says (`derived/roster`).
 
 use std::{fs, sync::atomic::Ordering};
 
@@ -21,6 +23,7 @@ use crate::{
         index::Index,
         queue_file::Unit,
         queues::Queues,
+        roster::Roster,
     },
     error::{IoContext, StoreError},
     file::{
@@ -28,7 +31,10 @@ use crate::{
         lock::{self, DirLock},
         mapped_file::MappedFile,
     },
-    log::{commit_log::CommitLog, recover},
+    log::{
+        commit_log::CommitLog,
+        recover::{self, Recovered},
+    },
     store::{Core, total_memory},
 };
 
@@ -81,26 +87,30 @@ impl Core {
     fn recover(&self, aborted: bool, is_complete: bool) -> Result<(), StoreError> {
         let log_start = self.log.files().first().map_or(0, |file| file.start());
         let marks = self.checkpoint.lock().marks();
-        let mut from = if aborted {
+        let trusted = if aborted {
             self.synced_until(&marks).unwrap_or(log_start)
         } else {
             self.queues.truncate(u64::MAX >> 1)?;
             self.last_queued().unwrap_or(log_start)
         };
-        self.forget_from(from)?;
-        if !is_complete {
-            // What is lost is put again from the log's start; what is there is known and stays.
-            from = log_start;
-        }
-        let walks_far = (aborted || !is_complete) && self.log.files().last().is_some();
-        if walks_far {
+        self.forget_from(trusted)?;
+        // What is lost is put again from the log's start; what is there is known and stays.
+        let from = if is_complete { trusted } else { log_start };
+        let is_long = (aborted || !is_complete) && self.log.files().last().is_some();
+        if is_long {
             tracing::info!(aborted, is_complete, from, "the store is being recovered");
         }
         let last = self.last_unit().map_or(0, |unit| unit.physical_offset).max(marks.queue_offset);
         self.dispatcher.resume(last, marks.queue_timestamp);
-        let found = recover::recover(&self.log, from, self.config.check_crc_on_recover, |view| {
-            self.dispatcher.dispatch(view, &self.queues, self.index.as_ref(), false);
-        })?;
+        let roster = Roster::read(&self.config.root_dir)?;
+        let mut found = self.walk(from)?;
+        let lost = roster.lost(&self.queues, log_start);
+        if from > log_start && (lost.is_some() || self.dispatcher.gaps() > 0) {
+            tracing::warn!(queue = lost, "units of queues are lost: all are made again from the log");
+            self.forget_from(log_start)?;
+            let again = self.walk(log_start)?;
+            found = Recovered { damaged_ranges: found.damaged_ranges + again.damaged_ranges, ..again };
+        }
         let last_timestamp = match found.records {
             0 => marks.log_timestamp,
             _ => found.last_timestamp,
@@ -108,15 +118,26 @@ impl Core {
         self.log.truncate(found.end, last_timestamp)?;
         self.forget_from(found.end)?;
         self.queues.all().iter().for_each(|queue| queue.reset_next());
+        roster.fill(&self.queues);
         self.log.flushed().raise(from as i64);
         self.log.sync().doing("sync", self.log.files().dir())?;
         self.dispatcher.done().raise(found.end as i64);
         self.damaged.store(found.damaged_ranges, Ordering::Relaxed);
         self.cleaned_below.store(self.log.start(), Ordering::Relaxed);
-        if walks_far {
+        if is_long {
+            // The next start, should this run crash, begins here.
+            self.save_checkpoint()?;
+            Roster::write(&self.config.root_dir, &self.queues, self.log.start())?;
             tracing::info!(?found, "the store is recovered");
         }
         Ok(())
+    }
+
+    /// Puts the records from an offset on into queues and index.
+    fn walk(&self, from: u64) -> Result<Recovered, StoreError> {
+        recover::recover(&self.log, from, self.config.check_crc_on_recover, |view| {
+            self.dispatcher.dispatch(view, &self.queues, self.index.as_ref(), false);
+        })
     }
 
     /// Forgets what queues and index know of records at or behind an offset.
@@ -149,9 +170,10 @@ impl Core {
     fn synced_until(&self, marks: &Marks) -> Option<u64> {
         let offset = u64::try_from(marks.queue_offset).ok()?;
         let files = self.log.files().all();
+        // Both numbers must speak of the same record: either may be damaged.
         if offset > 0
             && let Some(file) = self.log.files().at(offset)
-            && record_at(&file, offset).is_some()
+            && record_at(&file, offset).is_some_and(|view| view.store_timestamp() == marks.queue_timestamp)
         {
             return Some(offset);
         }

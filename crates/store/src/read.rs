@@ -10,6 +10,7 @@ use crate::{
     config::StoreConfig,
     derived::{
         consume_queue::{ConsumeQueue, partition},
+        heal::{belongs, heal},
         queue_file::{UNIT_LEN, Unit},
     },
     log::commit_log::CommitLog,
@@ -134,6 +135,8 @@ enum Found {
     Record(Bytes),
     /// The log does not have it any more.
     Gone,
+    /// It is not where the entry says.
+    Elsewhere,
     /// The entry or the record is damaged.
     Damaged,
 }
@@ -197,11 +200,15 @@ impl Reader<'_> {
         let mut reached = 0;
         'units: while outcome.next_offset < last {
             let count = (last - outcome.next_offset).min(limits.max_messages.max(32) as i64);
-            let units = self.queue.units(outcome.next_offset, count as usize);
+            let mut units = self.queue.units(outcome.next_offset, count as usize);
+            if units.is_empty() {
+                units.extend(self.heal(outcome.next_offset));
+            }
             if units.is_empty() {
                 if outcome.records.is_empty() {
                     outcome.status = ReadStatus::OffsetFoundNull;
-                    outcome.next_offset = self.next_readable(outcome.next_offset, max);
+                    // Java goes to the next file.
+                    outcome.next_offset = self.queue.next_valid(outcome.next_offset + 1).min(max);
                 }
                 break;
             }
@@ -224,21 +231,15 @@ impl Reader<'_> {
                             outcome.status = ReadStatus::Found;
                         }
                     }
-                    Found::Gone | Found::Damaged if outcome.records.is_empty() => {
+                    Found::Gone | Found::Elsewhere | Found::Damaged if outcome.records.is_empty() => {
                         outcome.status = ReadStatus::MessageWasRemoving;
                     }
-                    Found::Gone | Found::Damaged => {}
+                    Found::Gone | Found::Elsewhere | Found::Damaged => {}
                 }
             }
         }
         outcome.far_behind = log_end.saturating_sub(reached) > self.memory;
         outcome
-    }
-
-    /// Where to go on behind units that can't be read: Java goes to the next file.
-    fn next_readable(&self, offset: i64, max: i64) -> i64 {
-        let per_file = self.config.units_per_queue_file() as i64;
-        (offset - offset % per_file + per_file).min(max)
     }
 
     fn is_enough(&self, outcome: &ReadOutcome, unit: &Unit, limits: ReadLimits, is_near: bool) -> bool {
@@ -257,31 +258,51 @@ impl Reader<'_> {
 
     /// The record of a unit, checked: damaged bytes are never delivered.
     fn record(&self, offset: i64, unit: &Unit) -> Found {
-        if (unit.physical_offset as u64) < self.log.start() {
+        // It stands for a record that was found to be lost before.
+        if unit.is_filler() {
+            return Found::Damaged;
+        }
+        let found = self.record_of(offset, unit);
+        if !matches!(found, Found::Elsewhere) {
+            return found;
+        }
+        match self.heal(offset).map(|healed| self.record_of(offset, &healed)) {
+            Some(Found::Record(record)) => Found::Record(record),
+            _ => self.damaged(offset, unit),
+        }
+    }
+
+    fn record_of(&self, offset: i64, unit: &Unit) -> Found {
+        let is_gone = || (unit.physical_offset as u64) < self.log.start();
+        if is_gone() {
             return Found::Gone;
         }
         let found = self.log.record(unit.physical_offset as u64);
-        let is_ours = |record: &Bytes| {
-            let Ok(view) = RecordView::parse(record) else {
-                return false;
-            };
-            record.len() == unit.size as usize
-                && view.queue_offset() == offset
-                && view.queue_id() == self.queue.id()
-                && *view.topic() == **self.queue.topic()
-                && (!self.config.check_crc_on_read || view.check_body().is_ok())
+        // The log's beginning may have gone meanwhile.
+        let Some(record) = found.filter(|_| !is_gone()) else {
+            return if is_gone() { Found::Gone } else { Found::Elsewhere };
         };
-        match found.filter(is_ours) {
-            Some(record) => Found::Record(record),
-            None if (unit.physical_offset as u64) < self.log.start() => Found::Gone,
-            None => {
-                (self.damaged)();
-                let (topic, queue) = (self.queue.topic(), self.queue.id());
-                let physical_offset = unit.physical_offset;
-                tracing::warn!(%topic, queue, offset, physical_offset, "a record is damaged and not delivered");
-                Found::Damaged
+        match RecordView::parse(&record) {
+            Ok(view) if belongs(&view, self.queue, offset) && record.len() == unit.size as usize => {
+                if self.config.check_crc_on_read && view.check_body().is_err() {
+                    return self.damaged(offset, unit);
+                }
             }
+            _ => return Found::Elsewhere,
         }
+        Found::Record(record)
+    }
+
+    fn damaged(&self, offset: i64, unit: &Unit) -> Found {
+        (self.damaged)();
+        let (topic, queue) = (self.queue.topic(), self.queue.id());
+        let physical_offset = unit.physical_offset;
+        tracing::warn!(%topic, queue, offset, physical_offset, "a record is damaged and not delivered");
+        Found::Damaged
+    }
+
+    fn heal(&self, offset: i64) -> Option<Unit> {
+        heal(self.log, self.queue, &self.config.delay_levels, offset)
     }
 
     /// Store time of a queue's record, ms.

@@ -27,6 +27,7 @@ use crate::{
         index::{self, Index},
         queue_file::Unit,
         queues::Queues,
+        roster::Roster,
     },
     error::{AppendError, FlushFailed, IoContext, StoreError},
     file::{
@@ -327,6 +328,7 @@ impl Store {
     /// their files expire.
     pub fn delete_topic(&self, topic: &str) -> Result<usize, StoreError> {
         let core = &self.core;
+        Roster::delete(&core.config.root_dir)?;
         let removed = {
             // Keeps new offsets from being assigned and old records from being dispatched meanwhile.
             let _appender = core.log.appender();
@@ -645,6 +647,7 @@ impl Core {
         self.log.sync().doing("sync", self.log.files().dir())?;
         self.dispatch();
         self.save_checkpoint()?;
+        Roster::write(&self.config.root_dir, &self.queues, self.log.start())?;
         // Java trusts queues without an abort file, so it goes only if they have everything.
         if self.dispatcher.done().get() as u64 == self.log.end() {
             lock::remove_abort(&self.config.root_dir)?;

@@ -35,6 +35,8 @@ const PAGE: usize = 4096;
 pub(crate) enum Put {
     /// It is the queue's newest unit now.
     Added,
+    /// So it is, but the units of earlier records are missing.
+    AddedBehindGap,
     /// The queue had it already.
     Known,
     /// It does not fit behind the queue's last unit.
@@ -233,6 +235,39 @@ impl ConsumeQueue {
         self.state.lock().indexed
     }
 
+    /// The first unit that is there, and behind the last one.
+    pub(crate) fn extent(&self) -> (i64, i64) {
+        let state = self.state.lock();
+        (state.first(), state.max)
+    }
+
+    /// Puts fillers up to an offset in place of records that are lost; false if there is no need.
+    pub(crate) fn fill_to(&self, offset: i64) -> bool {
+        let mut state = self.state.lock();
+        if offset <= state.max {
+            return false;
+        }
+        tracing::error!(topic = %self.topic, queue = self.id, from = state.max, offset, "records of a queue are lost");
+        // Below the log's end, or a start would take them for units of records that were never written.
+        let before = Unit::filler(state.indexed.saturating_sub(1) as i64);
+        self.fill(&mut state, offset, before);
+        self.next.store(offset, Ordering::SeqCst);
+        true
+    }
+
+    fn fill(&self, state: &mut State, offset: i64, filler: Unit) {
+        let is_empty = state.files.is_empty() && state.tail.is_empty();
+        if is_empty {
+            // Java fills the file up to the first unit of a queue whose earlier records are gone.
+            let blank = Unit::filler(0).to_bytes();
+            state.tail = blank.repeat((offset % self.units_per_file) as usize);
+            state.min = offset;
+        } else {
+            state.tail.extend(filler.to_bytes().repeat((offset - state.max) as usize));
+        }
+        state.max = offset;
+    }
+
     /// The last unit.
     pub(crate) fn last(&self) -> Option<Unit> {
         let max = self.max();
@@ -252,26 +287,21 @@ impl ConsumeQueue {
             }
         }
         let is_empty = state.files.is_empty() && state.tail.is_empty();
-        if is_empty && offset > 0 {
-            // Java fills the file up to the first unit of a queue whose earlier records are gone.
-            let blank = Unit::filler(0).to_bytes();
-            state.tail = blank.repeat((offset % self.units_per_file) as usize);
-            state.max = offset;
-            state.min = offset;
-        } else if offset < state.max {
+        let gap = offset - state.max;
+        if gap < 0 {
             tracing::warn!(topic = %self.topic, queue = self.id, offset, max = state.max, "a second record for a queue offset");
             return Put::Refused;
-        } else if offset > state.max {
-            let gap = offset - state.max;
+        }
+        if gap > 0 {
             let most = unit.end().saturating_sub(state.indexed) / record::FIXED_LEN as u64;
-            if gap as u64 > most {
+            if !is_empty && gap as u64 > most {
                 tracing::warn!(topic = %self.topic, queue = self.id, offset, max = state.max, "a queue offset that can't be right");
                 return Put::Refused;
             }
-            tracing::warn!(topic = %self.topic, queue = self.id, from = state.max, gap, "records of a queue are lost");
-            let lost = Unit::filler(unit.physical_offset).to_bytes();
-            state.tail.extend(lost.repeat(gap as usize));
-            state.max = offset;
+            if !is_empty {
+                tracing::warn!(topic = %self.topic, queue = self.id, from = state.max, gap, "records of a queue are lost");
+            }
+            self.fill(&mut state, offset, Unit::filler(unit.physical_offset));
         }
         state.tail.extend(unit.to_bytes());
         state.max += 1;
@@ -279,7 +309,7 @@ impl ConsumeQueue {
         if state.tail.len() >= PAGE {
             self.write_or_keep(&mut state);
         }
-        Put::Added
+        if gap > 0 { Put::AddedBehindGap } else { Put::Added }
     }
 
     /// The offsets that can be read: from the first whose record is in a log that begins at
@@ -293,7 +323,8 @@ impl ConsumeQueue {
             return (min, max);
         }
         let is_gone = |offset: i64| {
-            let unit = self.unit(offset);
+            // A damaged unit is as its neighbour.
+            let unit = self.unit(self.next_valid(offset));
             unit.is_none_or(|unit| {
                 let is_blank = unit.is_filler() && unit.physical_offset == 0;
                 is_blank || (unit.physical_offset as u64) < log_start
@@ -341,6 +372,34 @@ impl ConsumeQueue {
         let file = self.file(&mut state, start)?;
         drop(state);
         file.read(offset - start, count.min((written - offset) as usize))
+    }
+
+    /// Writes another unit in place of a damaged one.
+    pub(crate) fn replace(&self, offset: i64, unit: Unit) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let written = state.written();
+        if !(state.first()..state.max).contains(&offset) {
+            return Ok(());
+        }
+        if offset >= written {
+            let at = (offset - written) as usize * UNIT_LEN;
+            state.tail[at..at + UNIT_LEN].copy_from_slice(&unit.to_bytes());
+            return Ok(());
+        }
+        let start = offset - offset % self.units_per_file;
+        let file = self.file_to_write(&mut state, start)?;
+        file.write(offset - start, &unit.to_bytes())
+    }
+
+    /// The first offset at or behind one whose unit is valid, in the same file; else the next file's first.
+    pub(crate) fn next_valid(&self, offset: i64) -> i64 {
+        if self.unit(offset).is_some() {
+            return offset;
+        }
+        let end = offset - offset % self.units_per_file + self.units_per_file;
+        let bytes = self.read(offset, (end - offset) as usize).unwrap_or_default();
+        let valid = units(&bytes).position(|unit| unit.is_valid());
+        valid.map_or(end, |index| offset + index as i64)
     }
 
     /// Writes what is in memory to the files and, with `sync`, makes it survive a power cut. Returns
@@ -427,25 +486,28 @@ impl ConsumeQueue {
         Ok(file)
     }
 
+    fn file_to_write(&self, state: &mut State, start: i64) -> io::Result<Arc<QueueFile>> {
+        if let Some(before) = state.unsynced.filter(|before| *before != start) {
+            // It would be forgotten: only one file is synced later.
+            self.file(state, before)?.sync()?;
+        }
+        state.unsynced = Some(start);
+        self.file(state, start)
+    }
+
     fn write_out(&self, state: &mut State) -> io::Result<()> {
         while !state.tail.is_empty() {
             let from = state.written();
             let start = from - from % self.units_per_file;
             let room = (start + self.units_per_file - from) as usize * UNIT_LEN;
             let len = state.tail.len().min(room);
-            if let Some(before) = state.unsynced.filter(|before| *before != start) {
-                // It would be forgotten: only one file is synced later.
-                self.file(state, before)?.sync()?;
-                state.unsynced = None;
-            }
-            let file = self.file(state, start)?;
+            let file = self.file_to_write(state, start)?;
             file.write(from - start, &state.tail[..len])?;
             if state.files.last() != Some(&start) {
                 state.files.push(start);
                 state.created = true;
             }
             state.tail.drain(..len);
-            state.unsynced = Some(start);
         }
         state.tail.shrink_to(PAGE);
         Ok(())

@@ -60,6 +60,7 @@ pub(crate) struct Dispatcher {
     last_offset: AtomicI64,
     last_timestamp: AtomicI64,
     damaged: AtomicU64,
+    gaps: AtomicU64,
     delay_levels: DelayLevels,
     on_arrival: OnArrival,
 }
@@ -79,6 +80,7 @@ impl Dispatcher {
             last_offset: AtomicI64::new(0),
             last_timestamp: AtomicI64::new(0),
             damaged: AtomicU64::new(0),
+            gaps: AtomicU64::new(0),
             delay_levels,
             on_arrival,
         }
@@ -105,6 +107,11 @@ impl Dispatcher {
     /// Damaged places met so far.
     pub(crate) fn damaged(&self) -> u64 {
         self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Records that came to a queue whose units of earlier records were missing.
+    pub(crate) fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
     }
 
     /// Keeps everybody from dispatching.
@@ -178,13 +185,12 @@ impl Dispatcher {
         let stored = view.properties();
         let tags = properties::get(&stored, property::TAGS);
         if flags::is_queued(view.sys_flag()) {
-            let unit = Unit {
-                physical_offset: view.physical_offset(),
-                size: view.size() as i32,
-                tags_code: self.tags_code(view, &topic, &stored, tags),
-            };
+            let unit = unit_of(view, &self.delay_levels);
             let put = put(queues, &topic, view, unit);
-            if announce && put == Put::Added {
+            if put == Put::AddedBehindGap {
+                self.gaps.fetch_add(1, Ordering::Relaxed);
+            }
+            if announce && matches!(put, Put::Added | Put::AddedBehindGap) {
                 (self.on_arrival)(&Arrival {
                     topic: &topic,
                     queue_id: view.queue_id(),
@@ -213,17 +219,27 @@ impl Dispatcher {
         self.last_offset.store(view.physical_offset(), Ordering::SeqCst);
         self.last_timestamp.store(view.store_timestamp(), Ordering::SeqCst);
     }
+}
 
-    fn tags_code(&self, view: &RecordView<'_>, topic: &str, stored: &str, tags: Option<&str>) -> i64 {
-        // Java: queue entries of delayed messages hold the time of delivery instead of a hash.
-        if topic == system::SCHEDULE
-            && let Some(level) = properties::get(stored, property::DELAY)
-            && let Ok(level @ 1..) = level.parse::<i32>()
-        {
-            return self.delay_levels.due_ms(level, view.store_timestamp());
-        }
-        tags.map_or(0, tags_code)
+/// The unit that a queue has for a record.
+pub(crate) fn unit_of(view: &RecordView<'_>, delay_levels: &DelayLevels) -> Unit {
+    let stored = view.properties();
+    Unit {
+        physical_offset: view.physical_offset(),
+        size: view.size() as i32,
+        tags_code: tags_code_of(view, &stored, delay_levels),
     }
+}
+
+fn tags_code_of(view: &RecordView<'_>, stored: &str, delay_levels: &DelayLevels) -> i64 {
+    // Java: queue entries of delayed messages hold the time of delivery instead of a hash.
+    if *view.topic() == *system::SCHEDULE
+        && let Some(level) = properties::get(stored, property::DELAY)
+        && let Ok(level @ 1..) = level.parse::<i32>()
+    {
+        return delay_levels.due_ms(level, view.store_timestamp());
+    }
+    properties::get(stored, property::TAGS).map_or(0, tags_code)
 }
 
 fn put(queues: &Queues, topic: &str, view: &RecordView<'_>, unit: Unit) -> Put {
@@ -235,7 +251,7 @@ fn put(queues: &Queues, topic: &str, view: &RecordView<'_>, unit: Unit) -> Put {
         return Put::Refused;
     };
     let put = queue.put(view.queue_offset(), unit);
-    if put == Put::Added {
+    if matches!(put, Put::Added | Put::AddedBehindGap) {
         queues.activate(&queue);
     }
     put

@@ -256,13 +256,97 @@ fn an_empty_store_touches_nothing_large() {
 }
 
 #[test]
-fn a_store_without_a_log_forgets_its_queues() {
+fn a_store_without_a_log_keeps_its_offsets() {
     let lab = Lab::new();
     let store = lab.open();
     send(&store, "T", 0, "x");
     store.close();
     fs::remove_dir_all(lab.root().join("commitlog")).unwrap();
     let store = lab.open();
-    assert_eq!(store.queue_range("T", 0), (0, 0));
-    assert_eq!(send(&store, "T", 0, "y").queue_offset, 0);
+    assert_eq!(bodies(&store, "T", 0), numbered(0..0));
+    assert_eq!(send(&store, "T", 0, "y").queue_offset, 1, "consumers go on at 1");
+    assert_eq!(bodies(&store, "T", 0), ["y"]);
+}
+
+/// Two queues of several files each, closed or crashed.
+fn several_queue_files(clean: bool) -> Lab {
+    let lab = Lab::new();
+    // What a store knows of its queues it notes when it is opened or closed.
+    for run in 0..2 {
+        let store = lab.open();
+        for number in run * 25..(run + 1) * 25 {
+            send(&store, "T", 0, &number.to_string());
+            send(&store, "U", 3, &number.to_string());
+        }
+        store.core_for_tests().queues.flush(true).unwrap();
+        if clean || run == 0 {
+            store.close();
+        }
+    }
+    lab
+}
+
+#[track_caller]
+fn all_is_made_again(lab: &Lab, what: &str) {
+    for _ in 0..2 {
+        let store = lab.open();
+        assert_eq!(bodies(&store, "T", 0), numbered(0..50), "{what}");
+        assert_eq!(bodies(&store, "U", 3), numbered(0..50), "{what}");
+        assert_eq!(store.queue_range("T", 0), (0, 50), "{what}");
+    }
+    assert_eq!(send(&lab.open(), "T", 0, "50").queue_offset, 50, "{what}");
+}
+
+#[test]
+fn a_deleted_queue_is_made_again() {
+    for clean in [true, false] {
+        for gone in
+            ["T", "T/0", "T/0/00000000000000000000", "T/0/00000000000000000400", "T/0/00000000000000000800"]
+        {
+            let lab = several_queue_files(clean);
+            let path = lab.root().join("consumequeue").join(gone);
+            match path.is_dir() {
+                true => fs::remove_dir_all(path).unwrap(),
+                false => fs::remove_file(path).unwrap(),
+            }
+            all_is_made_again(&lab, gone);
+        }
+    }
+}
+
+#[test]
+fn damaged_units_are_made_again_or_healed() {
+    for clean in [true, false] {
+        for unit in [0, 1, 3, 7, 12, 19, 20, 24, 31, 49] {
+            for (byte, bits) in [(0, 0x80), (0, 1), (7, 1), (8, 0x80), (10, 1), (11, 0xFF)] {
+                let lab = several_queue_files(clean);
+                let path = lab.root().join(format!("consumequeue/T/0/{:020}", unit / 20 * 400));
+                let mut bytes = fs::read(&path).unwrap();
+                bytes[unit % 20 * 20 + byte] ^= bits;
+                fs::write(&path, bytes).unwrap();
+                all_is_made_again(&lab, &format!("byte {byte} of unit {unit}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_with_flipped_bits_loses_nothing() {
+    for byte in 0..48 {
+        let lab = Lab::new();
+        let store = lab.open();
+        for number in 0..60 {
+            lab.tick(1000);
+            send(&store, "T", 0, &number.to_string());
+            if number == 30 {
+                store.core_for_tests().save_checkpoint().unwrap();
+            }
+        }
+        drop(store);
+        let path = lab.root().join("checkpoint");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[byte] ^= 0x11;
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(bodies(&lab.open(), "T", 0), numbered(0..60), "byte {byte}");
+    }
 }

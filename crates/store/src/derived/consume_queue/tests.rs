@@ -19,7 +19,9 @@ fn unit(number: i64) -> Unit {
 
 fn fill(queue: &ConsumeQueue, numbers: std::ops::Range<i64>) {
     for number in numbers {
-        assert_eq!(queue.put(number, unit(number)), Put::Added);
+        let behind_gap = number > queue.max();
+        let expected = if behind_gap { Put::AddedBehindGap } else { Put::Added };
+        assert_eq!(queue.put(number, unit(number)), expected);
     }
 }
 
@@ -124,7 +126,7 @@ fn a_small_gap_is_filled_and_an_impossible_one_refused() {
     let queue = queue(&dir);
     fill(&queue, 0..5);
     assert_eq!(queue.put(1_000_000, unit(6)), Put::Refused);
-    assert_eq!(queue.put(8, unit(20)), Put::Added);
+    assert_eq!(queue.put(8, unit(20)), Put::AddedBehindGap);
     assert_eq!(queue.unit(6), Some(Unit::filler(2000)));
     assert_eq!(queue.range(0), (0, 9));
     queue.flush(false).unwrap();
@@ -197,4 +199,20 @@ fn old_files_go_but_never_the_last() {
     assert_eq!(queue.delete_before(1_000_000).unwrap(), 1);
     assert_eq!(queue.range(1_000_000), (700, 700));
     assert_eq!(list(&dir.path().join("T/3")).unwrap(), [(12000, 6000)]);
+}
+
+#[test]
+fn lost_units_at_the_end_are_filled_up() {
+    for before in [0, 5, 299, 300, 301] {
+        let dir = tempfile::tempdir().unwrap();
+        let lost = queue(&dir);
+        fill(&lost, 0..before);
+        assert!(!lost.fill_to(before));
+        assert!(lost.fill_to(before + 7));
+        assert_eq!((lost.extent().1, lost.take_next()), (before + 7, before + 7));
+        assert!(lost.unit(before + 6).unwrap().is_filler());
+        lost.flush(true).unwrap();
+        let end = (before * 100).max(1) as u64;
+        assert_eq!(reopen(&dir, end).max(), before + 7, "{before}");
+    }
 }
