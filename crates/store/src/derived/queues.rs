@@ -3,8 +3,13 @@
 use std::{
     collections::HashMap,
     fs::{self, File},
+    panic::resume_unwind,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -17,6 +22,11 @@ use crate::{
 
 /// Queues above which one sync of the file system is cheaper than one per file.
 const MANY: usize = 64;
+
+/// Threads that wait for the file system at a start with very many queues.
+const THREADS: usize = 8;
+/// Queues that are not worth a second thread.
+const FEW: usize = 1_000;
 
 type Topics = HashMap<Arc<str>, HashMap<i32, Arc<ConsumeQueue>>>;
 
@@ -44,18 +54,20 @@ impl Queues {
             topics: RwLock::default(),
             active: Mutex::default(),
         };
-        let mut intact = true;
         for (topic, _) in directories(&queues.dir)? {
             for (name, _) in directories(&queues.dir.join(&topic))? {
-                let Ok(id) = name.parse::<i32>() else {
-                    continue;
-                };
-                if let Some(queue) = queues.get_or_create(&topic, id) {
-                    intact &= queue.load()?;
+                if let Ok(id) = name.parse::<i32>() {
+                    queues.get_or_create(&topic, id);
                 }
             }
         }
-        Ok((queues, intact))
+        let intact = AtomicBool::new(true);
+        queues.each(|queue| {
+            let is_intact = queue.load()?;
+            intact.fetch_and(is_intact, Ordering::Relaxed);
+            Ok(())
+        })?;
+        Ok((queues, intact.into_inner()))
     }
 
     /// A queue that is there.
@@ -92,10 +104,22 @@ impl Queues {
 
     /// Forgets all units whose records begin at or behind `limit`. Queues without any other are gone.
     pub(crate) fn truncate(&self, limit: u64) -> Result<(), StoreError> {
-        for queue in self.all() {
-            queue.truncate(limit)?;
-        }
-        Ok(())
+        self.each(|queue| queue.truncate(limit))
+    }
+
+    /// Does something with each queue that waits for the file system; with very many, side by side.
+    fn each(
+        &self,
+        work: impl Fn(&ConsumeQueue) -> Result<(), StoreError> + Sync,
+    ) -> Result<(), StoreError> {
+        let queues = self.all();
+        let part = queues.len().div_ceil(THREADS).max(FEW);
+        thread::scope(|scope| {
+            let run = |part: &[Arc<ConsumeQueue>]| part.iter().try_for_each(|queue| work(queue));
+            let parts: Vec<_> = queues.chunks(part).map(|part| scope.spawn(move || run(part))).collect();
+            let ended = parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            ended.fold(Ok(()), Result::and)
+        })
     }
 
     /// The queue needs flushing.

@@ -317,8 +317,8 @@ fn a_deleted_queue_is_made_again() {
 #[test]
 fn damaged_units_are_made_again_or_healed() {
     for clean in [true, false] {
-        for unit in [0, 1, 3, 7, 12, 19, 20, 24, 31, 49] {
-            for (byte, bits) in [(0, 0x80), (0, 1), (7, 1), (8, 0x80), (10, 1), (11, 0xFF)] {
+        for unit in [0, 1, 7, 19, 20, 31, 49] {
+            for (byte, bits) in [(0, 0x80), (7, 1), (8, 0x80), (11, 0xFF)] {
                 let lab = several_queue_files(clean);
                 let path = lab.root().join(format!("consumequeue/T/0/{:020}", unit / 20 * 400));
                 let mut bytes = fs::read(&path).unwrap();
