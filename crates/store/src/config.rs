@@ -27,6 +27,47 @@ impl Default for FlushMode {
     }
 }
 
+/// How long and how much is kept, and how full the disk may get. Fields name their Java key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// Hours of the day (local time) at which expired files go, as `04` or `04;16` (`deleteWhen`).
+    pub delete_when: String,
+    /// Hours for which log files are kept (`fileReservedTime`).
+    pub file_reserved_time_h: u64,
+    /// Bytes of the log above which the oldest files go at any hour; 0 for no limit. Not a key of Java's:
+    /// `commitLogMaxBytes`.
+    pub max_log_bytes: u64,
+    /// Disk usage above which expired files go at any hour, percent (`diskMaxUsedSpaceRatio`).
+    pub disk_max_used_percent: u8,
+    /// Disk usage above which even unexpired files go, percent (`diskSpaceCleanForciblyRatio`, 30 to 85).
+    pub disk_clean_forcibly_percent: u8,
+    /// Disk usage above which appends are refused, percent (`diskSpaceWarningLevelRatio`, 35 to 90).
+    pub disk_warning_percent: u8,
+    /// Bytes of the disk that appends leave free, so that what is derived from the log, the checkpoint and
+    /// the tables of the broker can still be written; 0 for none. Not a key of Java's: `diskReservedBytes`.
+    pub disk_reserved_bytes: u64,
+    /// Whether unexpired files may be deleted when the disk gets full (`cleanFileForciblyEnable`).
+    pub clean_forcibly: bool,
+    /// Log files deleted in one run (`deleteFileBatchMax`).
+    pub delete_files_max: usize,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            delete_when: "04".into(),
+            file_reserved_time_h: 72,
+            max_log_bytes: 0,
+            disk_max_used_percent: 75,
+            disk_clean_forcibly_percent: 85,
+            disk_warning_percent: 90,
+            disk_reserved_bytes: 64 * 1024 * 1024,
+            clean_forcibly: true,
+            delete_files_max: 10,
+        }
+    }
+}
+
 /// Settings of a store. Fields name their Java key where it differs.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
@@ -51,20 +92,8 @@ pub struct StoreConfig {
     pub checkpoint_interval_ms: u64,
     /// Largest body, bytes (`maxMessageSize`).
     pub max_message_size: usize,
-    /// Hours of the day (local time) at which expired files go, as `04` or `04;16` (`deleteWhen`).
-    pub delete_when: String,
-    /// Hours for which log files are kept (`fileReservedTime`).
-    pub file_reserved_time_h: u64,
-    /// Disk usage above which expired files go at any hour, percent (`diskMaxUsedSpaceRatio`).
-    pub disk_max_used_percent: u8,
-    /// Disk usage above which even unexpired files go, percent (`diskSpaceCleanForciblyRatio`, 30 to 85).
-    pub disk_clean_forcibly_percent: u8,
-    /// Disk usage above which appends are refused, percent (`diskSpaceWarningLevelRatio`, 35 to 90).
-    pub disk_warning_percent: u8,
-    /// Whether unexpired files may be deleted when the disk gets full (`cleanFileForciblyEnable`).
-    pub clean_forcibly: bool,
-    /// Log files deleted in one run (`deleteFileBatchMax`).
-    pub delete_files_max: usize,
+    /// How long and how much is kept; changes while the store is open with `Store::set_retention`.
+    pub retention: Retention,
     /// Whether records are indexed by key (`messageIndexEnable`).
     pub index_enable: bool,
     /// Slots of an index file (`maxHashSlotNum`).
@@ -110,13 +139,7 @@ impl StoreConfig {
             queue_flush_interval_ms: 1_000,
             checkpoint_interval_ms: 10_000,
             max_message_size: 4 * 1024 * 1024,
-            delete_when: "04".into(),
-            file_reserved_time_h: 72,
-            disk_max_used_percent: 75,
-            disk_clean_forcibly_percent: 85,
-            disk_warning_percent: 90,
-            clean_forcibly: true,
-            delete_files_max: 10,
+            retention: Retention::default(),
             index_enable: true,
             index_slots: 5_000_000,
             index_entries: 20_000_000,

@@ -37,6 +37,7 @@
 
 mod config;
 mod derived;
+mod disk;
 mod error;
 mod file;
 mod log;
@@ -46,7 +47,7 @@ mod read;
 mod retention;
 mod store;
 
-pub use config::{Clock, DelayLevels, FlushMode, StoreConfig};
+pub use config::{Clock, DelayLevels, FlushMode, Retention, StoreConfig};
 pub use derived::{
     dispatch::{Arrival, OnArrival},
     queue_file::Unit,

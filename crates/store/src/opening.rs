@@ -25,6 +25,7 @@ use crate::{
         queues::Queues,
         roster::Roster,
     },
+    disk::Disk,
     error::{IoContext, StoreError},
     file::{
         checkpoint::{Checkpoint, Marks},
@@ -69,10 +70,9 @@ pub(crate) fn open(config: StoreConfig, on_arrival: OnArrival) -> Result<Core, S
         flush_bell: Default::default(),
         queue_bell: Default::default(),
         closed: Default::default(),
-        disk_full: Default::default(),
-        disk_used_percent: Default::default(),
-        disk_looked_at_ms: Default::default(),
+        disk: Disk::new(&config),
         cleaned_below: Default::default(),
+        asked_runs: Default::default(),
         config,
         log,
         queues,
@@ -123,14 +123,19 @@ impl Core {
         self.log.sync().doing("sync", self.log.files().dir())?;
         self.dispatcher.done().raise(found.end as i64);
         self.damaged.store(found.damaged_ranges, Ordering::Relaxed);
-        self.cleaned_below.store(self.log.start(), Ordering::Relaxed);
         if is_long {
-            // The next start, should this run crash, begins here.
-            self.save_checkpoint()?;
-            Roster::write(&self.config.root_dir, &self.queues, self.log.start())?;
+            self.note_recovery();
             tracing::info!(?found, "the store is recovered");
         }
         Ok(())
+    }
+
+    /// The next start, should this run crash, begins here. A full disk must not keep a store from being read.
+    fn note_recovery(&self) {
+        let noted = self.save_checkpoint().and_then(|_| self.note_queues());
+        if let Err(error) = noted {
+            tracing::warn!(%error, "the next start recovers the same again");
+        }
     }
 
     /// Puts the records from an offset on into queues and index.

@@ -1,11 +1,11 @@
 //! Giving disk space back: the oldest log files go, and what was derived from them follows.
 
-use std::{path::Path, time::SystemTime};
+use std::time::SystemTime;
 
 use chrono::{Local, TimeZone, Timelike};
 
 use crate::{
-    config::StoreConfig,
+    config::Retention,
     error::{IoContext, StoreError},
     log::commit_log::CommitLog,
 };
@@ -13,31 +13,55 @@ use crate::{
 /// Why log files may be deleted now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// Not at all.
-    None,
+    /// Only what is too much, if that is limited.
+    Size,
     /// It is the hour, the disk is rather full, or an operator asks: expired files.
     Expired,
     /// The disk is so full that unexpired files go too.
     Forced,
 }
 
-/// What may be deleted now. `asked`: an operator wants expired files to go.
-pub(crate) fn reason(config: &StoreConfig, used_percent: u8, now_ms: i64, asked: bool) -> Reason {
-    // Java keeps both levels inside these bounds, whatever is configured.
-    let warning = config.disk_warning_percent.clamp(35, 90);
-    let forcibly = config.disk_clean_forcibly_percent.clamp(30, 85);
-    if config.clean_forcibly && (used_percent > warning || used_percent > forcibly) {
-        Reason::Forced
-    } else if asked || used_percent > config.disk_max_used_percent || is_hour(&config.delete_when, now_ms) {
-        Reason::Expired
-    } else {
-        Reason::None
-    }
+/// What is to be seen when files may be deleted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Occasion {
+    /// Usage of the disk, percent.
+    pub(crate) used_percent: u8,
+    /// Appends are refused for lack of space.
+    pub(crate) is_full: bool,
+    /// An operator wants expired files to go.
+    pub(crate) is_asked: bool,
+    /// The time, ms.
+    pub(crate) now_ms: i64,
 }
 
-/// Whether the disk is so full that appends are refused.
-pub(crate) fn is_full(config: &StoreConfig, used_percent: u8) -> bool {
-    used_percent > config.disk_warning_percent.clamp(35, 90)
+impl Retention {
+    /// Java keeps this limit inside these bounds, whatever is configured.
+    pub(crate) fn warning_percent(&self) -> u8 {
+        self.disk_warning_percent.clamp(35, 90)
+    }
+
+    /// Likewise.
+    fn forcibly_percent(&self) -> u8 {
+        self.disk_clean_forcibly_percent.clamp(30, 85)
+    }
+
+    /// What may be deleted now.
+    pub(crate) fn reason(&self, occasion: Occasion) -> Reason {
+        let Occasion { used_percent, is_full, is_asked, now_ms } = occasion;
+        // Java: each of these levels lets expired files go, also if unexpired ones must stay.
+        let is_urgent = is_full || used_percent > self.forcibly_percent().min(self.warning_percent());
+        if is_urgent && self.clean_forcibly {
+            Reason::Forced
+        } else if is_urgent
+            || is_asked
+            || used_percent > self.disk_max_used_percent
+            || is_hour(&self.delete_when, now_ms)
+        {
+            Reason::Expired
+        } else {
+            Reason::Size
+        }
+    }
 }
 
 /// Whether the local hour is one of `04;16`.
@@ -48,27 +72,33 @@ fn is_hour(when: &str, now_ms: i64) -> bool {
     when.split(';').any(|hour| hour.trim().parse() == Ok(now.hour()))
 }
 
-/// Deletes the oldest files, in order and never the last, while they are expired or `Reason::Forced`.
+/// Deletes the oldest files, in order and never the last, while there is a reason to.
 pub(crate) fn delete_log_files(
     log: &CommitLog,
-    config: &StoreConfig,
+    retention: &Retention,
     reason: Reason,
     now_ms: i64,
 ) -> Result<usize, StoreError> {
-    if reason == Reason::None {
-        return Ok(0);
-    }
     let mut files = log.files().all();
     files.pop();
-    let reserved_ms = config.file_reserved_time_h.saturating_mul(3_600_000);
+    let reserved_ms = u128::from(retention.file_reserved_time_h) * 3_600_000;
     let mut delete_below = 0;
-    for file in files.iter().take(config.delete_files_max) {
-        let modified = file.modified().doing("look at", file.path())?;
-        let modified_ms = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-        let is_expired = now_ms as u128 >= modified_ms + u128::from(reserved_ms);
-        // Unsynced files would have to be synced first, and they are new anyway.
+    for file in files.iter().take(retention.delete_files_max) {
+        let limit = retention.max_log_bytes;
+        let is_too_much = limit > 0 && log.end().saturating_sub(file.start()) > limit;
+        let is_unwanted = is_too_much
+            || match reason {
+                Reason::Size => false,
+                Reason::Expired => {
+                    now_ms as u128
+                        >= modified_ms(file.modified().doing("look at", file.path())?) + reserved_ms
+                }
+                Reason::Forced => true,
+            };
+        // Unsynced files would have to be synced first, and the file that is written is one of them even
+        // when an empty one lies behind it already.
         let is_synced = log.flushed().get() as u64 >= file.end();
-        if !is_synced || (reason != Reason::Forced && !is_expired) {
+        if !is_synced || !is_unwanted {
             break;
         }
         delete_below = file.end();
@@ -80,15 +110,8 @@ pub(crate) fn delete_log_files(
     Ok(deleted)
 }
 
-/// Share of the file system of `dir` that is used, percent, rounded up as `df` and Java do.
-pub(crate) fn used_percent(dir: &Path) -> Result<u8, StoreError> {
-    let stat = rustix::fs::statvfs(dir).doing("look at the disk of", dir)?;
-    let used = stat.f_blocks.saturating_sub(stat.f_bfree);
-    let total = used.saturating_add(stat.f_bavail);
-    if total == 0 {
-        return Ok(0);
-    }
-    Ok((used.saturating_mul(100).div_ceil(total)).min(100) as u8)
+fn modified_ms(modified: SystemTime) -> u128 {
+    modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis()
 }
 
 #[cfg(test)]
@@ -107,20 +130,18 @@ mod tests {
 
     #[test]
     fn the_levels_decide() {
-        let config = StoreConfig { delete_when: String::new(), ..StoreConfig::new("/") };
-        assert_eq!(reason(&config, 75, 0, false), Reason::None);
-        assert_eq!(reason(&config, 75, 0, true), Reason::Expired);
-        assert_eq!(reason(&config, 76, 0, false), Reason::Expired);
-        assert_eq!(reason(&config, 86, 0, false), Reason::Forced);
-        assert!(!is_full(&config, 90));
-        assert!(is_full(&config, 91));
-        let patient = StoreConfig { clean_forcibly: false, ..config };
-        assert_eq!(reason(&patient, 95, 0, false), Reason::Expired);
-    }
-
-    #[test]
-    fn usage_is_a_percentage() {
-        assert!(used_percent(Path::new("/")).unwrap() <= 100);
-        assert!(used_percent(Path::new("/does/not/exist")).is_err());
+        let retention = Retention { delete_when: String::new(), ..Retention::default() };
+        let calm = Occasion { used_percent: 75, is_full: false, is_asked: false, now_ms: 0 };
+        let used = |used_percent| Occasion { used_percent, ..calm };
+        assert_eq!(retention.reason(calm), Reason::Size);
+        assert_eq!(retention.reason(Occasion { is_asked: true, ..calm }), Reason::Expired);
+        assert_eq!(retention.reason(used(76)), Reason::Expired);
+        assert_eq!(retention.reason(used(86)), Reason::Forced);
+        assert_eq!(retention.reason(Occasion { is_full: true, ..calm }), Reason::Forced);
+        let patient = Retention { clean_forcibly: false, disk_max_used_percent: 95, ..retention };
+        for urgent in [used(86), used(91), Occasion { is_full: true, ..calm }] {
+            assert_eq!(patient.reason(urgent), Reason::Expired, "{urgent:?}");
+        }
+        assert_eq!(patient.reason(used(85)), Reason::Size);
     }
 }

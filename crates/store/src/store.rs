@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use rmq_proto::message::{Record, flags, record};
 
 use crate::{
-    config::{FlushMode, StoreConfig},
+    config::{FlushMode, Retention, StoreConfig},
     derived::{
         consume_queue::ConsumeQueue,
         dispatch::{Dispatcher, OnArrival},
@@ -29,6 +29,7 @@ use crate::{
         queues::Queues,
         roster::Roster,
     },
+    disk::{Disk, Usage},
     error::{AppendError, FlushFailed, IoContext, StoreError},
     file::{
         checkpoint::{Checkpoint, Marks},
@@ -40,11 +41,11 @@ use crate::{
     },
     opening,
     read::{Boundary, Filter, Query, ReadLimits, ReadOutcome, ReadStatus, Reader},
-    retention,
+    retention::{self, Occasion},
 };
 
-/// How often a full disk is looked at again when an append comes.
-const DISK_RECHECK_MS: i64 = 1_000;
+/// Runs of [`Store::clean`] that an operator's wish lasts, as in Java.
+const ASKED_RUNS: u32 = 20;
 
 /// A message to be stored. What it lacks (offsets, store time) the append assigns.
 #[derive(Debug, Clone)]
@@ -80,14 +81,18 @@ pub struct Appended {
 }
 
 /// How a store is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreStatus {
-    /// Appends are taken.
+    /// Appends are taken, unless the disk is full.
     pub writable: bool,
     /// Appends are refused since the disk is too full.
     pub disk_full: bool,
-    /// How full the log's disk was when last looked at, percent.
+    /// How full the fuller of the disks of log and root is, percent.
     pub disk_used_percent: u8,
+    /// How much of it is free for ordinary users, bytes.
+    pub disk_free_bytes: u64,
+    /// Why appends are refused now, if they are.
+    pub refusal: Option<String>,
     /// Damaged places in the log that were met since the start.
     pub damaged_records: u64,
 }
@@ -114,10 +119,11 @@ pub(crate) struct Core {
     pub(crate) flush_bell: Bell,
     pub(crate) queue_bell: Bell,
     pub(crate) closed: AtomicBool,
-    pub(crate) disk_full: AtomicBool,
-    pub(crate) disk_used_percent: AtomicU8,
-    pub(crate) disk_looked_at_ms: AtomicI64,
+    pub(crate) disk: Disk,
+    /// Where the log began when queues and index were last cleaned.
     pub(crate) cleaned_below: AtomicU64,
+    /// Runs that still delete expired files since an operator asked.
+    pub(crate) asked_runs: AtomicU32,
 }
 
 /// An encoded record that waits for its place.
@@ -316,10 +322,15 @@ impl Store {
     /// How the store is.
     pub fn status(&self) -> StoreStatus {
         let core = &self.core;
+        let Usage { used_percent, free_bytes } = core.disk.usage();
+        let lasting = core.check_closed().and_then(|()| core.log.check_failure());
+        let refusal = lasting.as_ref().map_or_else(|error| Some(error.to_string()), |()| core.disk.full());
         StoreStatus {
-            writable: core.check_closed().is_ok() && core.log.failure().is_none(),
-            disk_full: core.disk_full.load(Ordering::Relaxed),
-            disk_used_percent: core.disk_used_percent.load(Ordering::Relaxed),
+            writable: lasting.is_ok(),
+            disk_full: lasting.is_ok() && refusal.is_some(),
+            disk_used_percent: used_percent,
+            disk_free_bytes: free_bytes,
+            refusal,
             damaged_records: core.damaged.load(Ordering::Relaxed) + core.dispatcher.damaged(),
         }
     }
@@ -335,6 +346,7 @@ impl Store {
             let _turn = core.dispatcher.pause();
             core.queues.remove(topic)
         };
+        core.dispatch_missed();
         core.queues.delete_files(topic)?;
         // Recovery must not find the topic's records again: it would make the queues anew.
         core.save_checkpoint()?;
@@ -349,12 +361,19 @@ impl Store {
 
     /// Looks at the disk and deletes what may go. To be called every 10 s.
     pub fn clean(&self) {
-        self.core.clean(false);
+        self.core.clean();
     }
 
-    /// Deletes expired files at any hour.
+    /// Deletes expired files at any hour, now and in the next 19 runs of [`Store::clean`].
     pub fn clean_now(&self) {
-        self.core.clean(true);
+        self.core.asked_runs.store(ASKED_RUNS, Ordering::SeqCst);
+        self.core.clean();
+    }
+
+    /// How long and how much is kept, from now on.
+    pub fn set_retention(&self, retention: Retention) {
+        self.core.log.keep_free(retention.disk_reserved_bytes);
+        self.core.disk.set_retention(retention);
     }
 
     /// Ends the store in order: everything is synced, and the next start needs no recovery.
@@ -404,19 +423,8 @@ impl Core {
 
     fn check_writable(&self) -> Result<(), AppendError> {
         self.check_closed()?;
-        if self.disk_full.load(Ordering::Relaxed) {
-            let now = self.config.clock.now_ms();
-            if now - self.disk_looked_at_ms.load(Ordering::Relaxed) >= DISK_RECHECK_MS {
-                self.look_at_disk();
-            }
-        }
-        if self.disk_full.load(Ordering::Relaxed) {
-            let used = self.disk_used_percent.load(Ordering::Relaxed);
-            let limit = self.config.disk_warning_percent;
-            let why = format!("{used} % are used, the limit diskSpaceWarningLevelRatio is {limit} %");
-            return Err(AppendError::DiskFull(why));
-        }
-        Ok(())
+        self.log.check_failure()?;
+        self.disk.check()
     }
 
     /// Encodes a record, as far as that goes without its place.
@@ -455,9 +463,16 @@ impl Core {
 
     /// Gives drafts their places and writes them, all or none.
     fn append(&self, mut drafts: impl AsMut<[Draft]>) -> Result<Vec<Appended>, AppendError> {
-        let appended = self.append_locked(drafts.as_mut())?;
+        let appended = self.append_locked(drafts.as_mut()).inspect_err(|error| self.refused(error))?;
         self.appended();
         Ok(appended)
+    }
+
+    /// An append found the disk full before the next look at it.
+    fn refused(&self, error: &AppendError) {
+        if let AppendError::DiskFull(why) = error {
+            self.disk.ran_out(why);
+        }
     }
 
     fn append_locked(&self, drafts: &mut [Draft]) -> Result<Vec<Appended>, AppendError> {
@@ -518,12 +533,25 @@ impl Core {
 
     /// Dispatches up to the readable end. Java 5.5 shows records only after the sync in SYNC_FLUSH.
     fn dispatch(&self) {
-        let limit = || match self.config.flush {
-            FlushMode::Sync => self.log.flushed().get() as u64,
-            FlushMode::Async { .. } => self.log.end(),
-        };
+        let limit = || self.readable_end();
         self.dispatcher.drain(&self.log, &self.queues, self.index.as_ref(), limit);
         self.queue_bell.ring();
+    }
+
+    /// Dispatches what was appended while somebody held the dispatcher for something else: whoever
+    /// appended has relied on a holder that dispatches.
+    fn dispatch_missed(&self) {
+        fence(Ordering::SeqCst);
+        if (self.dispatcher.done().get() as u64) < self.readable_end() {
+            self.dispatch();
+        }
+    }
+
+    fn readable_end(&self) -> u64 {
+        match self.config.flush {
+            FlushMode::Sync => self.log.flushed().get() as u64,
+            FlushMode::Async { .. } => self.log.end(),
+        }
     }
 
     fn with_reader<T>(&self, topic: &str, queue_id: i32, read: impl FnOnce(Reader<'_>) -> T) -> Option<T> {
@@ -548,6 +576,7 @@ impl Core {
         let interval = Duration::from_millis(self.config.queue_flush_interval_ms);
         let checkpoint_interval = Duration::from_millis(self.config.checkpoint_interval_ms);
         let mut last_checkpoint = Instant::now();
+        let mut last_error = None;
         while self.queue_bell.wait() {
             if !self.queue_bell.pause(interval) {
                 return;
@@ -561,13 +590,19 @@ impl Core {
             } else {
                 self.queues.flush(false)
             };
-            match flushed {
-                Ok(false) => {}
-                Ok(true) => self.queue_bell.ring(),
-                Err(error) => {
-                    tracing::error!(%error, "queues can't be written; they stay in memory");
-                    self.queue_bell.ring();
+            let lacks_index = self.dispatcher.make_up_index(&self.log, self.index.as_ref());
+            self.dispatch_missed();
+            if lacks_index || !matches!(flushed, Ok(false)) {
+                self.queue_bell.ring();
+            }
+            let error = flushed.err().map(|error| error.to_string());
+            // Each second the same would be said again.
+            if last_error != error {
+                match &error {
+                    Some(error) => tracing::error!(error, "queues can't be written; they stay in memory"),
+                    None => tracing::info!("queues can be written again"),
                 }
+                last_error = error;
             }
         }
     }
@@ -578,11 +613,11 @@ impl Core {
         let log_timestamp = self.log.last_timestamp();
         let more = self.queues.flush(true)?;
         let index_timestamp = self.index.as_ref().map(Index::sync).transpose()?;
-        // The checkpoint must not be ahead of the log.
-        self.log.sync().doing("sync", self.log.files().dir())?;
         if self.log.failure().is_some() {
             return Ok(more);
         }
+        // The checkpoint must not be ahead of the log.
+        self.log.sync().doing("sync", self.log.files().dir())?;
         let mut checkpoint = self.checkpoint.lock();
         let before = checkpoint.marks();
         let marks = Marks {
@@ -596,19 +631,31 @@ impl Core {
         Ok(more)
     }
 
-    fn clean(&self, asked: bool) {
-        let used = self.look_at_disk();
-        let now = self.config.clock.now_ms();
-        let reason = retention::reason(&self.config, used, now, asked);
-        if let Err(error) = self.delete_expired(reason, now) {
+    fn clean(&self) {
+        let Usage { used_percent, .. } = self.disk.look();
+        let (retention, is_full) = (self.disk.retention(), self.disk.full().is_some());
+        let asked =
+            self.asked_runs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |runs| runs.checked_sub(1));
+        let now_ms = self.config.clock.now_ms();
+        let reason = retention.reason(Occasion { used_percent, is_full, is_asked: asked.is_ok(), now_ms });
+        if let Err(error) = self.delete_files(&retention, reason, now_ms) {
             tracing::error!(%error, "expired files can't be deleted");
+        }
+        if is_full {
+            // Appends come again as soon as there is space, not only when somebody looks.
+            self.disk.look();
         }
     }
 
-    fn delete_expired(&self, reason: retention::Reason, now: i64) -> Result<(), StoreError> {
-        retention::delete_log_files(&self.log, &self.config, reason, now)?;
+    fn delete_files(
+        &self,
+        retention: &Retention,
+        reason: retention::Reason,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        retention::delete_log_files(&self.log, retention, reason, now_ms)?;
         let log_start = self.log.start();
-        if self.cleaned_below.swap(log_start, Ordering::SeqCst) >= log_start {
+        if self.cleaned_below.load(Ordering::SeqCst) >= log_start {
             return Ok(());
         }
         for queue in self.queues.all() {
@@ -617,25 +664,13 @@ impl Core {
         if let Some(index) = &self.index {
             index.delete_before(log_start)?;
         }
+        self.cleaned_below.store(log_start, Ordering::SeqCst);
         Ok(())
     }
 
-    /// How full the disk is, percent; refuses or takes appends accordingly.
-    fn look_at_disk(&self) -> u8 {
-        self.disk_looked_at_ms.store(self.config.clock.now_ms(), Ordering::Relaxed);
-        let used = match retention::used_percent(self.log.files().dir()) {
-            Ok(used) => used,
-            Err(error) => {
-                tracing::error!(%error, "the disk's usage is unknown");
-                return 0;
-            }
-        };
-        self.disk_used_percent.store(used, Ordering::Relaxed);
-        let full = retention::is_full(&self.config, used);
-        if self.disk_full.swap(full, Ordering::Relaxed) != full {
-            tracing::warn!(used, full, "the disk is full or free again");
-        }
-        used
+    /// Notes the queues, which are synced, to be compared at the next start.
+    pub(crate) fn note_queues(&self) -> Result<(), StoreError> {
+        Roster::write(&self.config.root_dir, &self.queues, self.log.start())
     }
 
     fn close(&self) -> Result<(), StoreError> {
@@ -646,10 +681,11 @@ impl Core {
         }
         self.log.sync().doing("sync", self.log.files().dir())?;
         self.dispatch();
+        let lacks_index = self.dispatcher.make_up_index(&self.log, self.index.as_ref());
         self.save_checkpoint()?;
-        Roster::write(&self.config.root_dir, &self.queues, self.log.start())?;
-        // Java trusts queues without an abort file, so it goes only if they have everything.
-        if self.dispatcher.done().get() as u64 == self.log.end() {
+        self.note_queues()?;
+        // Java trusts queues and index without an abort file, so it goes only if they have everything.
+        if self.dispatcher.done().get() as u64 == self.log.end() && !lacks_index {
             lock::remove_abort(&self.config.root_dir)?;
         }
         Ok(())

@@ -464,6 +464,10 @@ impl ConsumeQueue {
             }
             let path = self.dir.join(file_name(first as u64 * UNIT_LEN as u64));
             let mut state = self.state.lock();
+            if state.files.first() != Some(&first) {
+                // The queue began anew meanwhile.
+                continue;
+            }
             fs::remove_file(&path).doing("remove", &path)?;
             state.files.remove(0);
             state.open.take_if(|open| open.start == first);
@@ -516,7 +520,8 @@ impl ConsumeQueue {
     /// Units that can't be written now stay in memory until the next flush.
     fn write_or_keep(&self, state: &mut State) {
         if let Err(error) = self.write_out(state) {
-            tracing::error!(topic = %self.topic, queue = self.id, %error, "can't write a queue");
+            // The flush says so if it lasts.
+            tracing::debug!(topic = %self.topic, queue = self.id, %error, "can't write a queue");
         }
     }
 

@@ -4,7 +4,10 @@
 //! one is at it; that one looks again after it is done, so nothing is left behind. With synchronous
 //! flushing the flusher drains instead, up to what is synced: Java 5.5 hides records until then.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
+use std::{
+    io,
+    sync::atomic::{AtomicI64, AtomicU64, Ordering, fence},
+};
 
 use parking_lot::{Mutex, MutexGuard};
 use rmq_proto::{
@@ -20,6 +23,7 @@ use super::{
 };
 use crate::{
     config::DelayLevels,
+    error::{IoContext, StoreError},
     log::{
         commit_log::CommitLog,
         cursor::{Cursor, Step},
@@ -61,8 +65,17 @@ pub(crate) struct Dispatcher {
     last_timestamp: AtomicI64,
     damaged: AtomicU64,
     gaps: AtomicU64,
+    /// Since when the index lacks records; they are put into it when it can be written again.
+    index_gap: Mutex<Option<Gap>>,
     delay_levels: DelayLevels,
     on_arrival: OnArrival,
+}
+
+/// The first record that could not be indexed, and the last one before it as the checkpoint knows it.
+#[derive(Debug, Clone, Copy)]
+struct Gap {
+    first: i64,
+    before: (i64, i64),
 }
 
 impl std::fmt::Debug for Dispatcher {
@@ -81,6 +94,7 @@ impl Dispatcher {
             last_timestamp: AtomicI64::new(0),
             damaged: AtomicU64::new(0),
             gaps: AtomicU64::new(0),
+            index_gap: Mutex::default(),
             delay_levels,
             on_arrival,
         }
@@ -94,6 +108,13 @@ impl Dispatcher {
     /// Physical offset and store time of the last record that queues and index have.
     pub(crate) fn last(&self) -> (i64, i64) {
         let _turn = self.turn.lock();
+        match *self.index_gap.lock() {
+            Some(gap) => gap.before,
+            None => self.last_dispatched(),
+        }
+    }
+
+    fn last_dispatched(&self) -> (i64, i64) {
         let offset = self.last_offset.load(Ordering::SeqCst);
         (offset, self.last_timestamp.load(Ordering::SeqCst))
     }
@@ -183,7 +204,6 @@ impl Dispatcher {
     ) {
         let topic = view.topic();
         let stored = view.properties();
-        let tags = properties::get(&stored, property::TAGS);
         if flags::is_queued(view.sys_flag()) {
             let unit = unit_of(view, &self.delay_levels);
             let put = put(queues, &topic, view, unit);
@@ -203,21 +223,40 @@ impl Dispatcher {
                 });
             }
         }
-        // Java indexes half messages but not rolled back ones.
-        let is_indexed = flags::transaction(view.sys_flag()) != flags::TRANSACTION_ROLLBACK;
-        if let Some(index) = index.filter(|_| is_indexed) {
-            let keys = Keys {
-                topic: &topic,
-                unique: properties::get(&stored, property::UNIQ_KEY),
-                keys: properties::get(&stored, property::KEYS),
-                tags,
-            };
-            if let Err(error) = index.put(&keys, view.physical_offset(), view.store_timestamp()) {
-                tracing::error!(%error, "a record can't be found by its keys");
+        if let Some(index) = index {
+            let mut gap = self.index_gap.lock();
+            if gap.is_none()
+                && let Err(error) = put_keys(index, view)
+            {
+                tracing::error!(%error, "the index can't be written; what it lacks is made up for later");
+                *gap = Some(Gap { first: view.physical_offset(), before: self.last_dispatched() });
             }
         }
         self.last_offset.store(view.physical_offset(), Ordering::SeqCst);
         self.last_timestamp.store(view.store_timestamp(), Ordering::SeqCst);
+    }
+
+    /// Puts into the index what it lacks, if it can be written again. True if it still lacks something.
+    pub(crate) fn make_up_index(&self, log: &CommitLog, index: Option<&Index>) -> bool {
+        if index.is_none() || self.index_gap.lock().is_none() {
+            return false;
+        }
+        let _turn = self.turn.lock();
+        let mut gap = self.index_gap.lock();
+        let (Some(index), Some(Gap { first, .. })) = (index, *gap) else {
+            return false;
+        };
+        match make_up(log, index, first as u64, self.done.get() as u64) {
+            Ok(()) => {
+                tracing::info!(from = first, "the index can be written again and has everything");
+                *gap = None;
+                false
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the index still can't be written");
+                true
+            }
+        }
     }
 }
 
@@ -240,6 +279,41 @@ fn tags_code_of(view: &RecordView<'_>, stored: &str, delay_levels: &DelayLevels)
         return delay_levels.due_ms(level, view.store_timestamp());
     }
     properties::get(stored, property::TAGS).map_or(0, tags_code)
+}
+
+fn make_up(log: &CommitLog, index: &Index, from: u64, until: u64) -> Result<(), StoreError> {
+    // The first record may be there in part: under some of its keys.
+    index.truncate(from)?;
+    let mut cursor = Cursor::new(log, from);
+    loop {
+        match cursor.step(until).doing("read", log.files().dir())? {
+            Step::Record(view) => put_keys(index, &view).doing("write", index.dir())?,
+            Step::Rolled => {}
+            Step::End => return Ok(()),
+            Step::Damaged(_) => {
+                let at = cursor.at();
+                match next_valid(log, at, 0).filter(|next| *next < until) {
+                    Some(next) => cursor.go(next),
+                    None => return Ok(()),
+                }
+            }
+        }
+    }
+}
+
+fn put_keys(index: &Index, view: &RecordView<'_>) -> io::Result<()> {
+    // Java indexes half messages but not rolled back ones.
+    if flags::transaction(view.sys_flag()) == flags::TRANSACTION_ROLLBACK {
+        return Ok(());
+    }
+    let (topic, stored) = (view.topic(), view.properties());
+    let keys = Keys {
+        topic: &topic,
+        unique: properties::get(&stored, property::UNIQ_KEY),
+        keys: properties::get(&stored, property::KEYS),
+        tags: properties::get(&stored, property::TAGS),
+    };
+    index.put(&keys, view.physical_offset(), view.store_timestamp())
 }
 
 fn put(queues: &Queues, topic: &str, view: &RecordView<'_>, unit: Unit) -> Put {

@@ -1,6 +1,9 @@
 //! The index: records by key, in files that are named after the time of their creation.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use chrono::{Local, TimeZone};
 use parking_lot::RwLock;
@@ -97,6 +100,11 @@ impl Index {
         Ok((Self { dir, shape, clock, files: RwLock::new(files) }, intact))
     }
 
+    /// Where the files lie.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Forgets the entries of records at or behind `limit`.
     pub(crate) fn truncate(&self, limit: u64) -> Result<(), StoreError> {
         let mut files = self.files.write();
@@ -104,7 +112,7 @@ impl Index {
             if file.header().end_offset < limit as i64 && !file.is_empty() {
                 break;
             }
-            if file.truncate(limit as i64) > 0 {
+            if file.truncate(limit as i64).doing("truncate", file.path())? > 0 {
                 break;
             }
             fs::remove_file(file.path()).doing("remove", file.path())?;
@@ -140,7 +148,12 @@ impl Index {
             let path = self.dir.join(name_of(now));
             let is_newer = full.is_none_or(|full| full.path() < path.as_path());
             if is_newer && !path.exists() {
-                return IndexFile::create(path, self.shape, full.map(IndexFile::header));
+                let created = IndexFile::create(path.clone(), self.shape, full.map(IndexFile::header));
+                if created.is_err() {
+                    // Without space for it, it must not stay as an empty file.
+                    let _ = fs::remove_file(&path);
+                }
+                return created;
             }
             now += 1;
         }

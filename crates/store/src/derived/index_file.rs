@@ -120,8 +120,7 @@ impl IndexFile {
             },
             dirty: AtomicBool::new(true),
         };
-        // The table is filled at random places: its space has to be there before the first.
-        file.table.reserve(0..shape.entry_at(1))?;
+        file.reserve_head()?;
         file.write_header();
         Ok(file)
     }
@@ -132,7 +131,6 @@ impl IndexFile {
             return Ok(None);
         }
         let table = MappedTable::open(&path, shape.file_len())?;
-        table.reserve(0..shape.entry_at(1))?;
         let long = |at| i64::from_be_bytes(table.read(at));
         let header = Header {
             begin_timestamp: long(0),
@@ -146,6 +144,12 @@ impl IndexFile {
         let is_sane = header.count <= shape.entries && header.begin_offset <= header.end_offset;
         let dirty = AtomicBool::new(false);
         Ok(is_sane.then_some(Self { path, table, shape, header, dirty }))
+    }
+
+    /// The slots are filled at random places: their space has to be there before the first entry. A file
+    /// from elsewhere may have holes in them, and is not written, nor its space taken, before it must be.
+    fn reserve_head(&self) -> io::Result<()> {
+        self.table.reserve(0..self.shape.entry_at(1))
     }
 
     /// Where it lies.
@@ -175,6 +179,7 @@ impl IndexFile {
             return Ok(false);
         }
         let number = self.header.count;
+        self.reserve_head()?;
         self.table.reserve(self.shape.entry_at(number)..self.shape.entry_at(number + 1))?;
         let hash = index_hash(key);
         let slot = self.shape.slot_of(hash);
@@ -227,7 +232,7 @@ impl IndexFile {
 
     /// Forgets the entries of records at or behind `limit`. Everything below it was synced; what lies
     /// behind it may be there in part. Returns how many entries are left.
-    pub(crate) fn truncate(&mut self, limit: i64) -> u32 {
+    pub(crate) fn truncate(&mut self, limit: i64) -> io::Result<u32> {
         let is_kept = |entry: Entry| {
             entry != Entry { hash: 0, physical_offset: 0, seconds: 0, previous: 0 }
                 && (0..limit).contains(&entry.physical_offset)
@@ -242,9 +247,11 @@ impl IndexFile {
             }
         }
         if low < self.header.count {
+            // Slots and entries may be written again, and those of a file from elsewhere may be holes.
+            self.table.reserve(0..self.shape.entry_at(self.header.count))?;
             self.cut(low);
         }
-        self.header.count - 1
+        Ok(self.header.count - 1)
     }
 
     fn cut(&mut self, count: u32) {
@@ -433,7 +440,7 @@ mod tests {
                     file.write_entry(number, Entry { hash: 0, physical_offset: 0, seconds: 0, previous: 0 });
                 }
             }
-            assert_eq!(file.truncate(120), 12);
+            assert_eq!(file.truncate(120).unwrap(), 12);
             drop(file);
             let mut file = IndexFile::open(path, SHAPE).unwrap().unwrap();
             assert_eq!(find(&file, "T#1"), [90, 50, 10]);

@@ -108,16 +108,14 @@ impl Queues {
     }
 
     /// Does something with each queue that waits for the file system; with very many, side by side.
-    fn each(
-        &self,
-        work: impl Fn(&ConsumeQueue) -> Result<(), StoreError> + Sync,
-    ) -> Result<(), StoreError> {
+    fn each(&self, work: impl Fn(&ConsumeQueue) -> Result<(), StoreError> + Sync) -> Result<(), StoreError> {
         let queues = self.all();
         let part = queues.len().div_ceil(THREADS).max(FEW);
         thread::scope(|scope| {
             let run = |part: &[Arc<ConsumeQueue>]| part.iter().try_for_each(|queue| work(queue));
             let parts: Vec<_> = queues.chunks(part).map(|part| scope.spawn(move || run(part))).collect();
-            let ended = parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            let ended =
+                parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
             ended.fold(Ok(()), Result::and)
         })
     }

@@ -16,8 +16,12 @@ use rustix::{
     io::Errno,
 };
 
-/// Reserved at once: small enough for a nearly full disk, large enough to be rare.
+use crate::disk::reserve_reached;
+
+/// Reserved at once: large enough to be rare.
 const CHUNK: u64 = 16 * 1024 * 1024;
+/// Reserved at once where there is no space for a chunk, so that a nearly full disk is used to its end.
+const SMALL_CHUNK: u64 = 64 * 1024;
 
 /// How far a file's space is reserved.
 #[derive(Debug)]
@@ -32,8 +36,9 @@ impl Reservation {
         Self { len, reserved: AtomicU64::new(0) }
     }
 
-    /// Reserves the range that is to be written, and the rest of its last chunk.
-    pub(crate) fn reserve(&self, file: &File, range: Range<u64>) -> io::Result<()> {
+    /// Reserves the range that is to be written, and the rest of its last chunk. Fails rather than leave
+    /// less than `keep_free` bytes of the disk to others.
+    pub(crate) fn reserve(&self, file: &File, range: Range<u64>, keep_free: u64) -> io::Result<()> {
         let Range { start, end } = range;
         let reserved = self.reserved.load(Ordering::Relaxed);
         if end <= reserved {
@@ -41,7 +46,15 @@ impl Reservation {
         }
         // What lies before the chunk of the write has been written, or is left as a hole.
         let from = reserved.max(start / CHUNK * CHUNK);
-        let until = end.next_multiple_of(CHUNK).min(self.len.max(end));
+        let until = |chunk| end.next_multiple_of(chunk).min(self.len.max(end));
+        // Asked before: a file system that runs out on the way keeps what it has given.
+        let stat = rustix::fs::fstatvfs(file)?;
+        let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let fits = |until: u64| until - from <= free_bytes.saturating_sub(keep_free);
+        let until = Some(until(CHUNK)).filter(|until| fits(*until)).unwrap_or(until(SMALL_CHUNK));
+        if keep_free > 0 && !fits(until) {
+            return Err(io::Error::new(ErrorKind::StorageFull, reserve_reached(free_bytes, keep_free)));
+        }
         allocate(file, from, until - from)?;
         self.reserved.store(until, Ordering::Relaxed);
         Ok(())
@@ -127,7 +140,7 @@ mod tests {
         file.set_len(len).unwrap();
         let reservation = Reservation::new(len);
         assert_eq!(file.metadata().unwrap().blocks(), 0);
-        reservation.reserve(&file, 0..10).unwrap();
+        reservation.reserve(&file, 0..10, 0).unwrap();
         let blocks = file.metadata().unwrap().blocks();
         assert!(blocks * 512 >= CHUNK && blocks * 512 < 2 * CHUNK, "{blocks}");
         file.write_all_at(b"abc", 8192).unwrap();

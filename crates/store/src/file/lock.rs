@@ -50,7 +50,11 @@ pub(crate) fn was_aborted(root: &Path) -> bool {
 /// Says that the store is in use, until [`remove_abort`]. Java writes its process id too.
 pub(crate) fn create_abort(root: &Path) -> Result<(), StoreError> {
     let path = root.join("abort");
-    fs::write(&path, std::process::id().to_string()).doing("write", &path)?;
+    let mut file = File::create(&path).doing("create", &path)?;
+    // That it is there is what counts: a full disk must not keep a store from being read.
+    if let Err(error) = file.write_all(std::process::id().to_string().as_bytes()) {
+        tracing::warn!(%error, path = %path.display(), "the file has no process id");
+    }
     sync_dir(root)
 }
 

@@ -65,14 +65,15 @@ impl MappedFile {
         &self.path
     }
 
-    /// Reserves disk space so that a write to these positions can't run out of it.
-    pub(crate) fn reserve(&self, range: Range<u64>) -> io::Result<()> {
-        self.reservation.reserve(&self.file, range)
+    /// Reserves disk space so that a write to these positions can't run out of it; fails rather than
+    /// leave less than `keep_free` bytes of the disk to others.
+    pub(crate) fn reserve(&self, range: Range<u64>, keep_free: u64) -> io::Result<()> {
+        self.reservation.reserve(&self.file, range, keep_free)
     }
 
     /// Writes at a position in the file. Only bytes that no reader was told of may change.
     pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.reserve(at..at + bytes.len() as u64)?;
+        self.reserve(at..at + bytes.len() as u64, 0)?;
         self.file.write_all_at(bytes, at)
     }
 
@@ -197,7 +198,7 @@ impl MappedTable {
 
     /// Reserves disk space: without it, writing to a full disk would be a SIGBUS.
     pub(crate) fn reserve(&self, range: Range<u64>) -> io::Result<()> {
-        self.reservation.reserve(&self.file, range)
+        self.reservation.reserve(&self.file, range, 0)
     }
 
     /// Lets the pages go from the process; the data stays in the file.

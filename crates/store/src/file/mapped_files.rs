@@ -118,17 +118,22 @@ impl MappedFiles {
 
     /// Deletes the files for which `unwanted` holds. Readers keep what they have mapped.
     pub(crate) fn delete(&self, unwanted: impl Fn(&MappedFile) -> bool) -> Result<usize, StoreError> {
+        let mut deleted = Vec::new();
         let mut files = self.files.write();
-        let before = files.len();
         let mut result = Ok(());
         files.retain(|file| {
             if result.is_err() || !unwanted(file) {
                 return true;
             }
             result = fs::remove_file(file.path()).doing("remove", file.path());
+            if result.is_ok() {
+                deleted.push(file.clone());
+            }
             result.is_err()
         });
-        result.map(|()| before - files.len())
+        // Their blocks are freed when the last one lets go of them. That takes a while, and nobody waits.
+        drop(files);
+        result.map(|()| deleted.len())
     }
 }
 

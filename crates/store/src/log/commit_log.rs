@@ -40,6 +40,8 @@ pub(crate) struct CommitLog {
     last_timestamp: AtomicI64,
     flushed: Progress,
     failure: OnceLock<String>,
+    /// Bytes of the disk that appends leave free.
+    keep_free: AtomicU64,
 }
 
 impl CommitLog {
@@ -53,6 +55,7 @@ impl CommitLog {
             last_timestamp: AtomicI64::new(0),
             flushed: Progress::default(),
             failure: OnceLock::new(),
+            keep_free: AtomicU64::new(config.retention.disk_reserved_bytes),
         })
     }
 
@@ -102,10 +105,28 @@ impl CommitLog {
 
     /// Takes no more records, and says why to those who try.
     pub(crate) fn fail(&self, why: String) {
-        tracing::error!(why, "the store is read-only from now on");
         // Only the first reason matters.
-        let _ = self.failure.set(why);
+        if self.failure.set(why.clone()).is_ok() {
+            tracing::error!(why, "the store is read-only from now on; reading goes on");
+        }
         self.flushed.stop();
+    }
+
+    /// Leaves that many bytes of the disk free from now on.
+    pub(crate) fn keep_free(&self, bytes: u64) {
+        self.keep_free.store(bytes, Ordering::Relaxed);
+    }
+
+    fn reserve(&self, file: &MappedFile, range: Range<u64>) -> io::Result<()> {
+        file.reserve(range, self.keep_free.load(Ordering::Relaxed))
+    }
+
+    /// Refuses appends to a log that takes no more records.
+    pub(crate) fn check_failure(&self) -> Result<(), AppendError> {
+        match self.failure() {
+            Some(why) => Err(AppendError::ReadOnly(why.to_owned())),
+            None => Ok(()),
+        }
     }
 
     /// Why the log takes no more records, if so.
@@ -116,15 +137,16 @@ impl CommitLog {
     /// Waits for the turn to append.
     pub(crate) fn appender(&self) -> Result<Appender<'_>, AppendError> {
         let tail = self.tail.lock();
-        match self.failure() {
-            Some(why) => Err(AppendError::ReadOnly(why.to_owned())),
-            None => Ok(Appender { log: self, tail }),
-        }
+        self.check_failure()?;
+        Ok(Appender { log: self, tail })
     }
 
     /// Syncs everything that is written and raises the watermark. A failure is final: the kernel may
     /// have dropped the pages, so that a second sync would succeed without them.
     pub(crate) fn sync(&self) -> io::Result<()> {
+        if let Some(why) = self.failure() {
+            return Err(io::Error::other(why));
+        }
         let (from, end) = (self.flushed.get() as u64, self.end());
         let mut at = from;
         while at < end {
@@ -199,7 +221,7 @@ impl Appender<'_> {
         if let Some(file) = self.tail.clone().filter(|file| end < file.end()) {
             if need <= file.end() - end {
                 let at = end - file.start();
-                self.check(file.reserve(at..at + need))?;
+                self.check(self.log.reserve(&file, at..at + need))?;
                 return Ok(end);
             }
             // The next file first: without space for it the log must not roll.
@@ -249,7 +271,10 @@ impl Appender<'_> {
         let Some(file) = self.tail.clone() else {
             return Err(AppendError::Illegal("nothing was placed".into()));
         };
-        let written = file.write(end - file.start(), bytes);
+        let at = end - file.start();
+        // Raw bytes have not been placed; for others this has nothing to do.
+        let reserved = self.log.reserve(&file, at..at + bytes.len() as u64);
+        let written = reserved.and_then(|()| file.write(at, bytes));
         if written.is_err() {
             // What was written of it must not look like a record later on.
             let _ = clear_from(&file, end);
@@ -272,7 +297,7 @@ impl Appender<'_> {
     fn next_file(&self, start: u64, need: u64) -> Result<Arc<MappedFile>, AppendError> {
         let created = self.log.files.create(start);
         let file = self.check(created)?;
-        self.check(file.reserve(0..need))?;
+        self.check(self.log.reserve(&file, 0..need))?;
         Ok(file)
     }
 

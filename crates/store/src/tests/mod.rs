@@ -6,6 +6,7 @@ mod model;
 mod reading;
 mod recovery;
 mod retention;
+mod space;
 
 use std::{
     fs,
@@ -19,7 +20,7 @@ use std::{
 use rmq_proto::message::{Message, Properties};
 use tempfile::TempDir;
 
-use crate::{Clock, FlushMode, NewRecord, NoFilter, OnArrival, ReadLimits, Store, StoreConfig};
+use crate::{Clock, FlushMode, NewRecord, NoFilter, OnArrival, ReadLimits, Retention, Store, StoreConfig};
 
 /// A store with small files and a clock that tests set.
 struct Lab {
@@ -50,10 +51,7 @@ impl Lab {
             checkpoint_interval_ms: u64::MAX,
             index_slots: 100,
             index_entries: 1000,
-            delete_when: String::new(),
-            // The machine of the test may have a full disk.
-            disk_max_used_percent: 100,
-            clean_forcibly: false,
+            retention: calm(),
             clock: Clock::new(move || now.load(Ordering::SeqCst)),
             ..StoreConfig::new(self.dir.path().join("store"))
         }
@@ -73,6 +71,17 @@ impl Lab {
 
     fn root(&self) -> std::path::PathBuf {
         self.dir.path().join("store")
+    }
+}
+
+/// Deletes nothing by itself, even if the machine of the test has a full disk.
+fn calm() -> Retention {
+    Retention {
+        delete_when: String::new(),
+        disk_max_used_percent: 100,
+        disk_reserved_bytes: 0,
+        clean_forcibly: false,
+        ..Retention::default()
     }
 }
 
