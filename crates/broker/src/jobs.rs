@@ -7,7 +7,7 @@ use chrono::{Days, Local, NaiveTime};
 use rmq_store::Store;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
-use tracing::{trace, warn};
+use tracing::{debug, trace, warn};
 
 use crate::clients::consumers::Consumers;
 use crate::clients::producers::Producers;
@@ -94,7 +94,8 @@ fn jobs(rooms: &Rooms) -> Vec<Job> {
 
 fn saved(result: Result<(), MetaError>) {
     if let Err(error) = result {
-        warn!("can't be written, and will be tried again: {error}");
+        // The table itself has warned of it, once.
+        debug!("{error}");
     }
 }
 

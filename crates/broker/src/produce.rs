@@ -177,6 +177,7 @@ impl WriteGate {
         let config = self.config();
         let topic = self.admit(&config, ask, body.len(), from).await?;
         let notes = Notes::read(ask.properties.as_deref().unwrap_or_default());
+        check_role(&config)?;
         check_batch(&config, ask, &topic, &notes, body.len())?;
         let queue_id = self.queue(ask.queue_id, topic.write_queue_nums);
         let sys_flag = sys_flag(ask, &topic);
@@ -220,6 +221,7 @@ impl WriteGate {
         waits: bool,
     ) -> Result<Stored, Rejection> {
         let config = self.config();
+        check_role(&config)?;
         divert(&mut record, delivery, self.delay_levels.max_level())?;
         check_record(&config, &record)?;
         let started = Instant::now();
@@ -363,7 +365,10 @@ impl WriteGate {
             Ok(Ok(())) => Ok(Durability::AsAsked),
             Err(_) => Ok(Durability::FlushPending),
             // Java acknowledges these. The bytes may be gone after a power cut, so we do not.
-            Ok(Err(failed)) => Err(Rejection::new(ResponseCode::SERVICE_NOT_AVAILABLE, failed.to_string())),
+            Ok(Err(failed)) => {
+                let why = self.parts.store.status().refusal.unwrap_or_default();
+                Err(unavailable(&format!("{failed}, {why}")))
+            }
         }
     }
 
@@ -380,8 +385,7 @@ impl WriteGate {
             | AppendError::TooLargeForFile { .. }
             | AppendError::Illegal(_) => illegal(format!("the message is illegal: {error}")),
             AppendError::DiskFull(_) | AppendError::ReadOnly(_) | AppendError::Closed => {
-                let remark = format!("service not available now: {error}");
-                Rejection::new(ResponseCode::SERVICE_NOT_AVAILABLE, remark)
+                unavailable(&error.to_string())
             }
             AppendError::NotContiguous { .. } => Rejection::system(error.to_string()),
         }
@@ -466,6 +470,24 @@ pub fn group_missing(group: &str) -> Rejection {
         ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
         format!("subscription group not exist, {group} {FAQ}"),
     )
+}
+
+/// Java has this one code, and one remark with all reasons in it, for a full disk, a slave, a store that can't
+/// be written and a shutdown. Clients send to another broker then, so the code stays; the remark says which.
+fn unavailable(why: &str) -> Rejection {
+    Rejection::new(ResponseCode::SERVICE_NOT_AVAILABLE, format!("service not available now: {why}"))
+}
+
+/// A slave's log is a copy of its master's; nobody else may add to it.
+fn check_role(config: &BrokerConfig) -> Result<(), Rejection> {
+    if config.is_slave() {
+        let why = format!(
+            "this broker is a slave (brokerRole=SLAVE, brokerId={}); send to the master of {}",
+            config.broker_id, config.broker_name
+        );
+        return Err(unavailable(&why));
+    }
+    Ok(())
 }
 
 fn illegal(remark: impl Into<String>) -> Rejection {

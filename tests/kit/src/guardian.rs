@@ -2,7 +2,7 @@
 //!
 //! Values are not dropped when a test process is killed, or when they sit in a `static`. The guardian reads a pipe whose
 //! other end only this process holds. At its end of file, however it came about, it kills every process group that it was
-//! told of and removes the temporary directory.
+//! told of, unmounts what is mounted below the temporary directory, and removes that.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -24,6 +24,9 @@ while read -r verb group; do
   esac
 done
 for group in $groups; do kill -KILL "-$group"; done
+while read -r _ place _; do
+  case $place in "$1"/*) umount -l "$place" ;; esac
+done </proc/mounts
 [ -z "$2" ] || exit
 for attempt in 1 2 3 4 5 6 7 8 9 10; do
   rm -rf -- "$1" && exit

@@ -27,6 +27,7 @@ mod official;
 mod ports;
 mod process;
 mod properties;
+mod volume;
 pub mod wait;
 pub mod wire;
 
@@ -41,3 +42,4 @@ pub use official::{OfficialJars, jvm, official_jars};
 pub use ports::PortBlock;
 pub use process::{Process, Stream};
 pub use properties::Properties;
+pub use volume::Volume;

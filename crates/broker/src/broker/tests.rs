@@ -376,6 +376,44 @@ async fn the_configuration_is_shown_and_changed_as_in_java() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_changes_while_the_broker_runs() {
+    use RequestCode as Code;
+    let room = room().await;
+    room.create("T").await;
+    room.send("T", "0").await;
+    let change = async |body: &str| room.asked(Code::UPDATE_BROKER_CONFIG, &[], body).await;
+    let all = "deleteWhen=04;16\nfileReservedTime=1\ndiskMaxUsedSpaceRatio=80\ndeleteFileBatchMax=3\n\
+               diskSpaceCleanForciblyRatio=84\ndiskSpaceWarningLevelRatio=89\ncleanFileForciblyEnable=false\n\
+               commitLogMaxBytes=1000000\ndiskReservedBytes=4000000000000000000\n";
+    assert_eq!(change(all).await, succeeded(""));
+    let shown = room.asked(Code::GET_BROKER_CONFIG, &[], "").await.2;
+    assert!(all.lines().all(|line| shown.lines().any(|shown| shown == line)), "{shown}");
+    assert_eq!(change("diskReservedBytes=-1\n").await.0, 29);
+
+    let ext = [
+        ("a", "pg"),
+        ("b", "T"),
+        ("c", "TBW102"),
+        ("d", "4"),
+        ("e", "0"),
+        ("f", "0"),
+        ("g", "1"),
+        ("h", "0"),
+    ];
+    let (code, remark, _) = room.asked(Code::SEND_MESSAGE_V2, &ext, "x").await;
+    assert_eq!(code, ResponseCode::SERVICE_NOT_AVAILABLE.0);
+    assert!(remark.contains("diskReservedBytes keeps 4000000000000000000"), "{remark}");
+    let info = room.asked(Code::GET_BROKER_RUNTIME_INFO, &[], "").await.2;
+    assert!(info.contains("\"sendsRefused\":\"the disk of the store is full"), "{info}");
+
+    assert_eq!(change("diskReservedBytes=0\n").await, succeeded(""));
+    room.send("T", "0").await;
+    let info = room.asked(Code::GET_BROKER_RUNTIME_INFO, &[], "").await.2;
+    assert!(!info.contains("sendsRefused"), "{info}");
+    room.broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_there_is_there_after_a_restart() {
     let room = room().await;
     room.create("g1").await;

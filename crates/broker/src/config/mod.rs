@@ -15,6 +15,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use rmq_proto::body::DataVersion;
 use rmq_proto::properties_file::Properties;
+use rmq_store::Retention;
 
 pub use field::{BrokerRole, Field, FlushDiskType};
 pub use file::ConfigFile;
@@ -192,19 +193,23 @@ table! {
     /// Compare each body with its checksum when recovering after a crash.
     check_crc_on_recover: bool = true, "checkCRCOnRecover";
     /// Hours of the day, two digits each, at which expired files are deleted; separated by `;`.
-    delete_when: String = "04".into(), "deleteWhen", important;
+    delete_when: String = "04".into(), "deleteWhen", important, live;
     /// Hours that messages are kept.
-    file_reserved_time: i32 = 72, "fileReservedTime", important, at_least(1);
+    file_reserved_time: i32 = 72, "fileReservedTime", important, live, at_least(1);
     /// Percent of the disk above which expired files are deleted at any hour.
-    disk_max_used_space_ratio: i32 = 75, "diskMaxUsedSpaceRatio", range(10, 95);
+    disk_max_used_space_ratio: i32 = 75, "diskMaxUsedSpaceRatio", live, range(10, 95);
     /// Percent of the disk above which files are deleted before they expire.
-    disk_space_clean_forcibly_ratio: i32 = 85, "diskSpaceCleanForciblyRatio", range(10, 99);
+    disk_space_clean_forcibly_ratio: i32 = 85, "diskSpaceCleanForciblyRatio", live, range(10, 99);
     /// Percent of the disk above which sends are refused.
-    disk_space_warning_level_ratio: i32 = 90, "diskSpaceWarningLevelRatio", range(10, 100);
+    disk_space_warning_level_ratio: i32 = 90, "diskSpaceWarningLevelRatio", live, range(10, 100);
+    /// Bytes of the disk that sends leave free for queues, offsets and reads; 0 for none.
+    disk_reserved_bytes: i64 = 64 * 1024 * 1024, "diskReservedBytes", live, at_least(0);
+    /// Bytes of the message log above which its oldest files are deleted at any hour; 0 for no limit.
+    commit_log_max_bytes: i64 = 0, "commitLogMaxBytes", live, at_least(0);
     /// Delete files before they expire when the disk gets full.
-    clean_file_forcibly_enable: bool = true, "cleanFileForciblyEnable", important;
+    clean_file_forcibly_enable: bool = true, "cleanFileForciblyEnable", important, live;
     /// Most log files that are deleted in one run, each 10 seconds.
-    delete_file_batch_max: i32 = 10, "deleteFileBatchMax", important, at_least(1);
+    delete_file_batch_max: i32 = 10, "deleteFileBatchMax", important, live, at_least(1);
     /// Keep an index by key.
     message_index_enable: bool = true, "messageIndexEnable", important;
 
@@ -339,6 +344,21 @@ impl BrokerConfig {
             Self::FIELDS.iter().map(|field| format!("{}={}\n", field.key, field.value(self))).collect();
         lines.sort();
         lines.concat()
+    }
+
+    /// How long and how much the store keeps. The table has checked that no number is negative.
+    pub fn retention(&self) -> Retention {
+        Retention {
+            delete_when: self.delete_when.clone(),
+            file_reserved_time_h: self.file_reserved_time as u64,
+            max_log_bytes: self.commit_log_max_bytes as u64,
+            disk_max_used_percent: self.disk_max_used_space_ratio as u8,
+            disk_clean_forcibly_percent: self.disk_space_clean_forcibly_ratio as u8,
+            disk_warning_percent: self.disk_space_warning_level_ratio as u8,
+            disk_reserved_bytes: self.disk_reserved_bytes as u64,
+            clean_forcibly: self.clean_file_forcibly_enable,
+            delete_files_max: self.delete_file_batch_max as usize,
+        }
     }
 
     /// Is this a copy of another broker?

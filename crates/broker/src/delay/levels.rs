@@ -20,7 +20,7 @@ use rmq_proto::{
 };
 use rmq_store::{Arrival, Clock, DelayLevels, NewRecord, Store, Unit};
 use tokio::{sync::Notify, time::sleep};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::progress::Progress;
 use crate::{
@@ -155,6 +155,11 @@ impl Levels {
                 Next::Retry => retry,
                 Next::Idle => Duration::MAX,
             };
+            if next == Next::Retry && retry == FIRST_RETRY {
+                // It may last as long as a disk is full: said once is enough.
+                let why = self.parts.store.status().refusal;
+                warn!(level, why, "delayed messages can't be delivered now and are tried again");
+            }
             retry = if next == Next::Retry { (retry * 2).min(LONGEST_SLEEP) } else { FIRST_RETRY };
             tokio::select! {
                 () = sleep(pause), if next != Next::Idle => {}
@@ -216,7 +221,7 @@ impl Levels {
                 true
             }
             Err(rejection) => {
-                warn!(level, offset, %rejection, "a delayed message could not be delivered yet");
+                debug!(level, offset, %rejection, "a delayed message could not be delivered yet");
                 false
             }
         }

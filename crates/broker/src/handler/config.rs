@@ -7,6 +7,7 @@ use rmq_proto::fastjson;
 use rmq_proto::header::config::ConfigVersion;
 use rmq_proto::properties_file::Properties;
 use rmq_remoting::Peer;
+use rmq_store::Store;
 use tracing::info;
 
 use crate::config::{ConfigError, LiveConfig};
@@ -21,6 +22,7 @@ pub struct ConfigHandler {
     pub config: Arc<LiveConfig>,
     pub topics: Arc<Topics>,
     pub namesrv_links: Arc<NamesrvLinks>,
+    pub store: Arc<Store>,
 }
 
 impl ConfigHandler {
@@ -42,6 +44,8 @@ impl ConfigHandler {
             Ok(Err(error)) => return Err(Rejection::illegal(error.to_string())),
             Err(error) => return Err(Rejection::system(error.to_string())),
         }
+        // Cheap and without effect if none of its values has changed.
+        self.store.set_retention(self.config.get().retention());
         if changes.get("brokerPermission").is_some() {
             self.topics.announce_all();
         }

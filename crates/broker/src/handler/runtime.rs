@@ -96,6 +96,10 @@ impl RuntimeHandler {
     }
 
     fn report_disk(&self, table: &mut BTreeMap<String, String>) {
+        // Not a key of Java's, and only there when it has something to say.
+        if let Some(refusal) = self.store.status().refusal {
+            table.insert("sendsRefused".into(), refusal);
+        }
         let config = self.config.get();
         let log = &config.store_path_commit_log;
         let log_disk = Disk::of(Path::new(log));

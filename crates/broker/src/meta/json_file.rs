@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rmq_proto::fastjson;
@@ -33,6 +33,7 @@ pub struct Sheet {
     path: PathBuf,
     changed: AtomicU64,
     saved: AtomicU64,
+    failing: AtomicBool,
     turn: tokio::sync::Mutex<()>,
     writing: Mutex<()>,
 }
@@ -43,6 +44,7 @@ impl Sheet {
             path,
             changed: AtomicU64::new(0),
             saved: AtomicU64::new(0),
+            failing: AtomicBool::new(false),
             turn: tokio::sync::Mutex::new(()),
             writing: Mutex::new(()),
         }
@@ -120,14 +122,23 @@ impl Sheet {
         if self.is_saved(version) {
             return Ok(());
         }
-        self.keep_copy()
-            .and_then(|()| {
-                let text = text().map_err(io::Error::other)?;
-                replace_file(&self.path, text.as_bytes())
-            })
-            .map_err(|error| MetaError::new(&self.path, error))?;
+        let written = self.replace(text()?.as_bytes()).map_err(|error| MetaError::new(&self.path, error));
+        // It is tried again every few seconds: said once is enough.
+        match (&written, self.failing.swap(written.is_err(), Ordering::AcqRel)) {
+            (Err(error), false) => warn!("can't be written, and will be tried again: {error}"),
+            (Ok(()), true) => info!("{} can be written again", self.path.display()),
+            _ => {}
+        }
+        written?;
         self.saved.store(version, Ordering::Release);
         Ok(())
+    }
+
+    /// The new text comes first: without space for it, both the file and its copy stay what they were.
+    fn replace(&self, content: &[u8]) -> io::Result<()> {
+        let fresh = Fresh::write(&self.path, content)?;
+        self.keep_copy()?;
+        fresh.take_its_place(&self.path)
     }
 
     /// Makes the present file the `.bak`, without a moment in which there is no file.
@@ -167,14 +178,37 @@ fn parsed<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Unreadable> {
 
 /// Puts a new content in the place of a file: both a crash before and one after leave a whole file.
 pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    let fresh = with_suffix(path, ".tmp");
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(directory)?;
-    let mut file = File::create(&fresh)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    File::open(directory)?.sync_all()
+    Fresh::write(path, content)?.take_its_place(path)
+}
+
+/// A complete and synced file beside the one that it is to replace; gone again if it does not.
+struct Fresh(PathBuf);
+
+impl Fresh {
+    fn write(path: &Path, content: &[u8]) -> io::Result<Self> {
+        fs::create_dir_all(directory(path))?;
+        let fresh = Self(with_suffix(path, ".tmp"));
+        let mut file = File::create(&fresh.0)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        Ok(fresh)
+    }
+
+    fn take_its_place(self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.0, path)?;
+        File::open(directory(path))?.sync_all()
+    }
+}
+
+impl Drop for Fresh {
+    /// On a full disk, half a file would take the last of the space.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -216,6 +250,27 @@ mod tests {
         put(&sheet, r#"{"a":2}"#);
         assert_eq!(sheet.read::<Table>().unwrap().unwrap()["a"], 2);
         assert_eq!(parsed::<Table>(&with_suffix(&sheet.path, ".bak")).ok().flatten().unwrap()["a"], 1);
+    }
+
+    /// As on a full disk: the new text can't be written, and the file and its copy stay what they were.
+    #[test]
+    fn a_failed_write_changes_nothing_and_is_made_up_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let sheet = sheet(&dir);
+        put(&sheet, r#"{"a":1}"#);
+        put(&sheet, r#"{"a":2}"#);
+        let in_the_way = with_suffix(&sheet.path, ".tmp");
+        fs::create_dir(&in_the_way).unwrap();
+        sheet.touch();
+        for _ in 0..2 {
+            assert!(sheet.write(|| Ok(r#"{"a":3}"#.to_owned())).is_err());
+        }
+        assert_eq!(sheet.read::<Table>().unwrap().unwrap()["a"], 2);
+        let copy = || parsed::<Table>(&with_suffix(&sheet.path, ".bak")).ok().flatten().unwrap()["a"];
+        assert_eq!(copy(), 1);
+        fs::remove_dir(&in_the_way).unwrap();
+        sheet.write(|| Ok(r#"{"a":3}"#.to_owned())).unwrap();
+        assert_eq!((sheet.read::<Table>().unwrap().unwrap()["a"], copy()), (3, 2));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use rmq_proto::body::{DataVersion, TopicConfig, TopicConfigs};
 use rmq_proto::fastjson;
 use rmq_proto::topic::{self, perm, system};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::attributes;
 use super::json_file::{MetaError, Sheet};
@@ -308,7 +308,8 @@ impl Topics {
     /// Waits until the present table is on disk and told to the name servers; not forever for the latter.
     pub async fn settle(self: &Arc<Self>) {
         if let Err(error) = self.save_settled().await {
-            warn!("the topics could not be saved and will be tried again: {error}");
+            // The table itself has warned of it, once.
+            debug!("{error}");
         }
     }
 

@@ -4,10 +4,13 @@ use rmq_proto::{
     message::batch::{BatchMember, encode},
 };
 
+use rmq_store::Retention;
+
 use super::{
     fixture::{Rooms, client_addr, config, send_request},
     *,
 };
+use crate::config::BrokerRole;
 
 async fn send(rooms: &Rooms, ask: &SendRequest, body: &'static str) -> Result<Sent, Rejection> {
     rooms.write.send(ask, Bytes::from_static(body.as_bytes()), client_addr(), version::CURRENT).await
@@ -178,4 +181,32 @@ async fn a_closed_store_says_so() {
     let rejection = send(&rooms, &send_request("t", &[]), "x").await.unwrap_err();
     assert_eq!(rejection.code, ResponseCode::SERVICE_NOT_AVAILABLE);
     assert!(rejection.remark.contains("shutting down"), "{}", rejection.remark);
+}
+
+#[tokio::test]
+async fn each_reason_not_to_store_has_its_remark_and_javas_code() {
+    let rooms = Rooms::new();
+    rooms.topic("t", 1);
+    let ask = send_request("t", &[]);
+    let refusal = async || send(&rooms, &ask, "x").await.unwrap_err();
+    let reserve = |bytes| Retention { disk_reserved_bytes: bytes, ..Retention::default() };
+    rooms.store.set_retention(reserve(u64::MAX / 2));
+    let full = refusal().await;
+    assert!(
+        full.remark.contains("the disk of the store is full") && full.remark.contains("diskReservedBytes")
+    );
+    rooms.store.set_retention(reserve(0));
+    rooms.store.close();
+    let closed = refusal().await;
+    assert!(closed.remark.contains("shutting down"), "{closed}");
+
+    let slave = BrokerConfig { broker_role: BrokerRole::Slave, broker_id: 1, ..config() };
+    let rooms = Rooms::with(slave);
+    rooms.topic("t", 1);
+    let slave = send(&rooms, &ask, "x").await.unwrap_err();
+    assert!(slave.remark.contains("slave") && slave.remark.contains("broker-a"), "{slave}");
+    for refusal in [full, closed, slave] {
+        // The official client sends to another broker then.
+        assert_eq!(refusal.code, ResponseCode::SERVICE_NOT_AVAILABLE, "{refusal}");
+    }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, SeekFrom},
+    fs::{FallocateFlags, SeekFrom, StatVfsMountFlags},
     io::Errno,
 };
 
@@ -83,6 +83,17 @@ fn touch(file: &File, at: u64, len: u64) -> io::Result<()> {
         file.write_all_at(&byte, block)?;
     }
     Ok(())
+}
+
+/// Fails if the file system takes no writes any more.
+///
+/// When ext4 aborts its journal, the new blocks of a sync under way may stay marked as unwritten, and that sync
+/// succeeds nevertheless: after a repair their bytes are zeros. The file system has turned read-only by then, which
+/// a write of no bytes and the flag show.
+pub(crate) fn check_writable(file: &File) -> io::Result<()> {
+    file.write_at(&[], 0)?;
+    let is_read_only = rustix::fs::fstatvfs(file)?.f_flag.contains(StatVfsMountFlags::RDONLY);
+    if is_read_only { Err(Errno::ROFS.into()) } else { Ok(()) }
 }
 
 /// Turns a range into zeros, as a hole where the file system can.

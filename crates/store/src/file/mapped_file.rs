@@ -79,7 +79,8 @@ impl MappedFile {
 
     /// Makes all that was written survive a power cut.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data()?;
+        super::allocator::check_writable(&self.file)
     }
 
     /// Turns everything from a position to the file's end into zeros.
