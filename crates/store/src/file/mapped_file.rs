@@ -12,12 +12,15 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     slice,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
 use bytes::Bytes;
-use memmap2::{Mmap, MmapMut, UncheckedAdvice};
+use memmap2::{Advice, Mmap, MmapMut, UncheckedAdvice};
 
 use super::allocator::Reservation;
 
@@ -29,6 +32,7 @@ pub(crate) struct MappedFile {
     len: u64,
     file: File,
     map: OnceLock<Mmap>,
+    seen: OnceLock<Seen>,
     reservation: Reservation,
 }
 
@@ -47,7 +51,15 @@ impl MappedFile {
     }
 
     fn new(path: PathBuf, start: u64, len: u64, file: File) -> Self {
-        Self { path, start, len, file, map: OnceLock::new(), reservation: Reservation::new(len) }
+        Self {
+            path,
+            start,
+            len,
+            file,
+            map: OnceLock::new(),
+            seen: OnceLock::new(),
+            reservation: Reservation::new(len),
+        }
     }
 
     /// Physical offset of its first byte.
@@ -112,6 +124,43 @@ impl MappedFile {
         Ok(unsafe { slice::from_raw_parts(map.as_ptr().add(start), end - start) })
     }
 
+    /// Bytes from a position on at which a record should begin. As far as the record says that it reaches,
+    /// they can be touched: where they can't be read from the disk, or somebody has cut the file, this is
+    /// an error, and touching them would end the process with SIGBUS. (It still would if that happened
+    /// less than a release ago.)
+    pub(crate) fn record_bytes(&self, range: Range<u64>) -> io::Result<&[u8]> {
+        const SIZE_LEN: u64 = 4;
+        /// Larger than any record: a damaged size must not have the whole file read.
+        const MOST: u64 = 64 * 1024 * 1024;
+        let bytes = self.bytes(range.clone())?;
+        self.look_at(range.start..range.start + SIZE_LEN)?;
+        let size = bytes.first_chunk().map_or(0, |size| u64::from(u32::from_be_bytes(*size)));
+        if size <= MOST {
+            self.look_at(range.start..range.start + size)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Brings the pages of a range in, once for each window until the next release.
+    pub(crate) fn look_at(&self, range: Range<u64>) -> io::Result<()> {
+        let (map, seen) = (self.map()?, self.seen.get_or_init(|| Seen::new(self.len)));
+        let end = range.end.min(self.len);
+        for window in range.start / WINDOW..end.div_ceil(WINDOW) {
+            if seen.has(window) {
+                continue;
+            }
+            let at = window * WINDOW;
+            let len = WINDOW.min(self.len - at);
+            match map.advise_range(Advice::PopulateRead, at as usize, len as usize) {
+                // Kernels before 5.14 can't be asked.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                other => other?,
+            }
+            seen.put(window);
+        }
+        Ok(())
+    }
+
     /// Like [`MappedFile::bytes`], keeping the mapping alive instead of borrowing it, so that the
     /// bytes outlive the deletion of the file.
     pub(crate) fn shared(self: &Arc<Self>, range: Range<u64>) -> io::Result<Bytes> {
@@ -131,6 +180,9 @@ impl MappedFile {
         if let Err(error) = released {
             tracing::debug!(%error, "the pages of a log file stay in memory");
         }
+        if let Some(seen) = self.seen.get() {
+            seen.clear();
+        }
     }
 
     fn map(&self) -> io::Result<&Mmap> {
@@ -144,6 +196,39 @@ impl MappedFile {
             return Err(io::Error::other("the file is shorter than it was made"));
         }
         Ok(self.map.get_or_init(|| map))
+    }
+}
+
+/// Bytes that are looked at together: as much as the kernel brings in at one page fault.
+const WINDOW: u64 = 64 * 1024;
+
+/// The windows of a file whose pages are there.
+#[derive(Debug)]
+struct Seen(Box<[AtomicU64]>);
+
+impl Seen {
+    fn new(len: u64) -> Self {
+        let words = len.div_ceil(WINDOW).div_ceil(u64::from(u64::BITS));
+        Self((0..words).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    fn word(&self, window: u64) -> Option<(&AtomicU64, u64)> {
+        let (word, bit) = (window / u64::from(u64::BITS), window % u64::from(u64::BITS));
+        Some((self.0.get(word as usize)?, 1 << bit))
+    }
+
+    fn has(&self, window: u64) -> bool {
+        self.word(window).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
+    }
+
+    fn put(&self, window: u64) {
+        if let Some((word, bit)) = self.word(window) {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    fn clear(&self) {
+        self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 }
 

@@ -170,7 +170,7 @@ impl CommitLog {
         let end = self.end();
         let file = self.files.at(offset).filter(|_| offset < end)?;
         let start = offset - file.start();
-        let bytes = file.bytes(start..(end - file.start())).ok()?;
+        let bytes = self.read(&file, start..end - file.start())?;
         let view = RecordView::parse(bytes).ok()?;
         if view.physical_offset() != offset as i64 {
             return None;
@@ -183,7 +183,7 @@ impl CommitLog {
         let end = self.end();
         let file = self.files.at(offset).filter(|_| offset < end)?;
         let start = offset - file.start();
-        let bytes = file.bytes(start..(end - file.start())).ok()?;
+        let bytes = self.read(&file, start..end - file.start())?;
         let view = RecordView::parse(bytes).ok()?;
         (view.physical_offset() == offset as i64).then(|| view.store_timestamp())
     }
@@ -193,7 +193,15 @@ impl CommitLog {
         let end = self.end();
         let file = self.files.at(offset).filter(|_| offset < end)?;
         let last = end.min(file.end()).min(offset.saturating_add(max as u64));
+        file.look_at(offset - file.start()..last - file.start()).ok()?;
         file.shared(offset - file.start()..last - file.start()).ok()
+    }
+
+    fn read<'f>(&self, file: &'f MappedFile, range: Range<u64>) -> Option<&'f [u8]> {
+        let bytes = file.record_bytes(range);
+        bytes
+            .inspect_err(|error| tracing::debug!(path = %file.path().display(), %error, "can't read the log"))
+            .ok()
     }
 
     fn publish(&self, end: u64) {

@@ -75,7 +75,7 @@ impl<'l> Cursor<'l> {
             return Ok(Step::Rolled);
         }
         let end = file.end();
-        let bytes = file.bytes(self.at - file.start()..limit.min(end) - file.start())?;
+        let bytes = file.record_bytes(self.at - file.start()..limit.min(end) - file.start())?;
         match RecordView::parse(bytes) {
             Ok(view) if view.physical_offset() == self.at as i64 => {
                 self.at += view.size() as u64;

@@ -179,3 +179,26 @@ fn the_index_makes_up_for_what_it_missed() {
         assert_eq!(found(&lab.open()), 7);
     }
 }
+
+/// Touching a page behind the end of its file would end the process with SIGBUS.
+#[test]
+fn a_log_file_that_somebody_cuts_costs_what_was_in_it() {
+    let lab = Lab { file_len: 1 << 20, ..Lab::new() };
+    let store = lab.open();
+    let places: Vec<_> = (0..900).map(|_| send(&store, "T", 0, &"x".repeat(1000)).physical_offset).collect();
+    store.close();
+    drop(store);
+    let store = lab.open();
+    let path = lab.root().join("commitlog/00000000000000000000");
+    File::options().write(true).open(path).unwrap().set_len(128 * 1024).unwrap();
+    // As the store does each second: what was looked at before is looked at again.
+    store.core_for_tests().log.files().all().iter().for_each(|file| file.release_memory());
+    let read = |offset| store.read("T", 0, offset, ReadLimits::messages(1), &NoFilter);
+    assert_eq!(read(0).records.len(), 1);
+    let gone = read(500);
+    assert!(gone.records.is_empty() && gone.next_offset > 500, "{gone:?}");
+    assert!(store.record_at(places[400]).is_none());
+    assert!(store.raw_at(places[300], 5000).is_none());
+    assert_eq!(store.record_time("T", 0, 600), None);
+    assert!(store.status().damaged_records > 0);
+}
