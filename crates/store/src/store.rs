@@ -632,6 +632,10 @@ impl Core {
     }
 
     fn clean(&self) {
+        if self.log.failure().is_some() {
+            // Nothing new comes, so nothing has to go; and the disk would refuse that too.
+            return;
+        }
         let Usage { used_percent, .. } = self.disk.look();
         let (retention, is_full) = (self.disk.retention(), self.disk.full().is_some());
         let asked =

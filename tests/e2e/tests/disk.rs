@@ -18,7 +18,11 @@ const QUERY_MESSAGE: i32 = 12;
 const QUERY_CONSUMER_OFFSET: i32 = 14;
 const UPDATE_CONSUMER_OFFSET: i32 = 15;
 const GET_BROKER_RUNTIME_INFO: i32 = 28;
+const PULL_OFFSET_MOVED: i32 = 21;
+const UPDATE_BROKER_CONFIG: i32 = 25;
 const GET_MAX_OFFSET: i32 = 30;
+const GET_MIN_OFFSET: i32 = 31;
+const DELETE_EXPIRED_COMMITLOG: i32 = 329;
 
 const TOPIC: &str = "Disk";
 const QUEUES: i32 = 4;
@@ -95,25 +99,30 @@ impl Sender {
     }
 }
 
+fn pull_fields<'a>(queue: &'a str, offset: &'a str, suspend_ms: &'a str) -> [(&'a str, &'a str); 11] {
+    [
+        ("consumerGroup", "g"),
+        ("topic", TOPIC),
+        ("queueId", queue),
+        ("queueOffset", offset),
+        ("maxMsgNums", "32"),
+        // Bit 1: it may wait; bit 2: the subscription comes with the request.
+        ("sysFlag", "6"),
+        ("commitOffset", "0"),
+        ("suspendTimeoutMillis", suspend_ms),
+        ("subscription", "*"),
+        ("subVersion", "1"),
+        ("expressionType", "TAG"),
+    ]
+}
+
 fn pull_all(connection: &mut Connection) -> BTreeMap<(i32, i64), String> {
     let mut found = BTreeMap::new();
     for queue in 0..QUEUES {
         let (queue_id, mut offset) = (queue.to_string(), 0i64);
         loop {
             let from = offset.to_string();
-            let fields = [
-                ("consumerGroup", "g"),
-                ("topic", TOPIC),
-                ("queueId", &queue_id),
-                ("queueOffset", &from),
-                ("maxMsgNums", "32"),
-                ("sysFlag", "4"),
-                ("commitOffset", "0"),
-                ("suspendTimeoutMillis", "0"),
-                ("subscription", "*"),
-                ("subVersion", "1"),
-                ("expressionType", "TAG"),
-            ];
+            let fields = pull_fields(&queue_id, &from, "0");
             let reply = connection.call(PULL_MESSAGE, &fields, b"");
             for message in decode_many(reply.body.into()).map(Result::unwrap) {
                 let body = String::from_utf8(message.body.to_vec()).unwrap();
@@ -169,17 +178,15 @@ fn all_but_sends_go_on(broker: &mut Broker, acked: &BTreeMap<(i32, i64), String>
     assert!(info.contains("sendsRefused") && info.contains("commitLogDiskRatio"), "{info}");
 }
 
+fn key_fields(key: &str) -> [(&str, &str); 5] {
+    let (begin, end) = (("beginTimestamp", "0"), ("endTimestamp", "9999999999999"));
+    [("topic", TOPIC), ("key", key), ("maxNum", "9"), begin, end]
+}
+
 #[track_caller]
 fn is_found_by_key(connection: &mut Connection, key: &str) {
-    let fields = [
-        ("topic", TOPIC),
-        ("key", key),
-        ("maxNum", "9"),
-        ("beginTimestamp", "0"),
-        ("endTimestamp", "9999999999999"),
-    ];
     wait::until(&format!("the key {key}"), PATIENCE, || {
-        connection.call(QUERY_MESSAGE, &fields, b"").code == 0
+        connection.call(QUERY_MESSAGE, &key_fields(key), b"").code == 0
     });
 }
 
@@ -216,6 +223,23 @@ fn sends_stop_at_the_reserve_and_come_back_by_themselves() {
     is_found_by_key(&mut connection, "a-0");
 }
 
+/// The broker looks at the disk once a second and has a limit in percent too. To have it run into the wall, the disk
+/// must be filled right behind a look, which one that lets sends in again has just been.
+#[track_caller]
+fn fill_to_the_wall(volume: &Volume, sender: &mut Sender) {
+    wait::until("the system to say that there is no space", PATIENCE, || {
+        volume.fill(0);
+        let refused = sender.send_until_refused();
+        assert_eq!(refused.code, SERVICE_NOT_AVAILABLE, "{refused:?}");
+        let is_wall = refused.remark.unwrap().contains("No space left");
+        if !is_wall {
+            volume.relieve();
+            sender.send_until_taken();
+        }
+        is_wall
+    });
+}
+
 #[test]
 fn a_disk_without_a_single_block_left_refuses_and_loses_nothing() {
     let volume = Volume::new(48);
@@ -224,22 +248,13 @@ fn a_disk_without_a_single_block_left_refuses_and_loses_nothing() {
         broker(&volume).set("mappedFileSizeCommitLog", 128 << 10).set("diskReservedBytes", 0).started();
     let mut sender = Sender::new(&broker, "b");
     // The table of topics is written while there is space: that is what the reserve is for, which is off here.
-    assert_eq!(sender.send().code, 0);
-    // The broker looks at the disk once a second and has a limit in percent too. To have it run into the wall it
-    // must be filled right behind a look, which one that lets sends in again has just been.
-    let refused = wait::value("the system to say that there is no space", PATIENCE, || {
-        volume.fill(0);
-        let refused = sender.send_until_refused();
-        assert_eq!(refused.code, SERVICE_NOT_AVAILABLE, "{refused:?}");
-        let remark = refused.remark.unwrap();
-        if remark.contains("No space left") {
-            return Some(remark);
-        }
+    (0..200).for_each(|_| assert_eq!(sender.send().code, 0));
+    for _ in 0..2 {
+        fill_to_the_wall(&volume, &mut sender);
         volume.relieve();
         sender.send_until_taken();
-        None
-    });
-    eprintln!("{refused}");
+    }
+    fill_to_the_wall(&volume, &mut sender);
     all_but_sends_go_on(&mut broker, &sender.acked, false);
 
     // A crash on a full disk, and a start on it.
@@ -299,4 +314,60 @@ fn a_file_system_that_turns_read_only_ends_sends_but_not_the_broker() {
     nothing_is_lost(&mut connection, &acked);
     is_found_by_key(&mut connection, "c0-0");
     assert_eq!(Sender::new(&broker, "d").send().code, 0);
+}
+
+/// Needs no volume: what is kept is limited while the broker runs, under consumers that wait and ask.
+#[test]
+fn old_files_go_under_those_who_read_them() {
+    let mut broker = Broker::new(Flavor::Ours, NOBODY)
+        .set("mappedFileSizeCommitLog", 128 << 10)
+        .set("flushIntervalCommitLog", 20)
+        .started();
+    let mut sender = Sender::new(&broker, "r");
+    (0..80).for_each(|_| assert_eq!(sender.send().code, 0));
+    let mut connection = Connection::open(&broker.addr());
+    nothing_is_lost(&mut connection, &sender.acked);
+    is_found_by_key(&mut connection, "r-0");
+    // A consumer that waits at the end of a queue for what comes.
+    let end = 80 / i64::from(QUEUES);
+    let mut waiting = Connection::open(&broker.addr());
+    let parked = waiting.send(PULL_MESSAGE, 0, &pull_fields("0", &end.to_string(), "20000"), b"").unwrap();
+
+    let reply = connection.call(UPDATE_BROKER_CONFIG, &[], b"commitLogMaxBytes=400000\n");
+    assert_eq!(reply.code, 0, "{reply:?}");
+    let mut min_offset = || -> i64 {
+        let reply = connection.call(GET_MIN_OFFSET, &[("topic", TOPIC), ("queueId", "0")], b"");
+        reply.ext["offset"].parse().unwrap()
+    };
+    assert_eq!(min_offset(), 0);
+    let min = wait::value("the oldest files to go", PATIENCE, || {
+        Connection::open(&broker.addr()).call(DELETE_EXPIRED_COMMITLOG, &[], b"");
+        // 400,000 bytes are three whole files and what is being written: at most 28 messages, so 7 of a queue.
+        Some(min_offset()).filter(|min| *min >= end - 7)
+    });
+    let files = fs::read_dir(broker.store_dir().join("commitlog")).unwrap().count();
+    assert!(files <= 4, "{files} files");
+
+    let moved = connection.call(PULL_MESSAGE, &pull_fields("0", "0", "0"), b"");
+    assert_eq!(
+        (moved.code, moved.ext["nextBeginOffset"].as_str()),
+        (PULL_OFFSET_MOVED, min.to_string().as_str())
+    );
+    let kept: BTreeMap<_, _> = pull_all(&mut connection);
+    assert!(kept.iter().all(|(place, body)| sender.acked[place] == *body), "what is read is what was sent");
+    assert_eq!(kept.keys().filter(|place| place.0 == 0).count() as i64, end - min);
+    let gone = connection.call(QUERY_MESSAGE, &key_fields("r-0"), b"");
+    assert_ne!(gone.code, 0, "{gone:?}");
+    is_found_by_key(&mut connection, "r-79");
+
+    assert_eq!(sender.send().code, 0);
+    let found = waiting.receive().unwrap();
+    assert_eq!((found.opaque, found.code), (parked, 0), "the one that waited got the next message");
+
+    broker.kill();
+    broker.start();
+    let mut connection = Connection::open(&broker.addr());
+    let reply = connection.call(GET_MIN_OFFSET, &[("topic", TOPIC), ("queueId", "0")], b"");
+    assert_eq!(reply.ext["offset"], min.to_string());
+    assert_eq!(pull_all(&mut connection).len(), kept.len() + 1);
 }

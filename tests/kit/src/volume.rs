@@ -51,7 +51,7 @@ impl Volume {
 
     /// Bytes that are free.
     pub fn free_bytes(&self) -> u64 {
-        let stat = statvfs(&self.path()).expect("a mounted volume can be looked at");
+        let stat = statvfs(self.path()).expect("a mounted volume can be looked at");
         stat.f_bavail * stat.f_frsize
     }
 
