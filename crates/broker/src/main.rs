@@ -71,6 +71,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
     check_name_servers(&config.namesrv_addr)?;
     config.check()?;
     raise_file_limit();
+    #[cfg(feature = "failpoints")]
+    let _points = {
+        warn!("built with fail points: for tests only");
+        fail::FailScenario::setup()
+    };
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
     runtime.block_on(serve(args, config, file))
 }

@@ -39,6 +39,7 @@ mod config;
 mod derived;
 mod disk;
 mod error;
+pub mod fault;
 mod file;
 mod log;
 mod opening;

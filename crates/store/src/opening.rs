@@ -11,7 +11,7 @@
 //! gone or a file has a wrong length, when a record comes to a queue that lacks units of earlier ones, or
 //! when a queue is shorter than the list of queues says (`derived/roster`).
 
-use std::{fs, sync::atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use rmq_proto::message::RecordView;
@@ -27,6 +27,7 @@ use crate::{
     },
     disk::Disk,
     error::{IoContext, StoreError},
+    fault,
     file::{
         checkpoint::{Checkpoint, Marks},
         lock::{self, DirLock},
@@ -47,17 +48,20 @@ pub(crate) fn open(config: StoreConfig, on_arrival: OnArrival) -> Result<Core, S
     config.check()?;
     let root = config.root_dir.clone();
     for dir in [&root, &config.commit_log_dir()] {
-        fs::create_dir_all(dir).doing("create", dir)?;
+        lock::create_dir(dir)?;
     }
     let dir_lock = DirLock::take(&root)?;
     let aborted = lock::was_aborted(&root);
     let has_queues = config.consume_queue_dir().exists();
     let has_index = !config.index_enable || root.join("index").exists();
-    let checkpoint = Checkpoint::open(&root)?;
+    let mut checkpoint = Checkpoint::open(&root)?;
+    if !has_queues || !has_index {
+        checkpoint.forget()?;
+    }
     let log = CommitLog::load(&config)?;
-    let (queues, queues_intact) = Queues::load(&config)?;
+    let (queues, queues_intact) = Queues::load(&config, &mut checkpoint)?;
     let (index, index_intact) = match config.index_enable {
-        true => Index::load(&config).map(|(index, intact)| (Some(index), intact))?,
+        true => Index::load(&config, &mut checkpoint).map(|(index, intact)| (Some(index), intact))?,
         false => (None, true),
     };
     lock::create_abort(&root)?;
@@ -85,6 +89,7 @@ pub(crate) fn open(config: StoreConfig, on_arrival: OnArrival) -> Result<Core, S
 
 impl Core {
     fn recover(&self, aborted: bool, is_complete: bool) -> Result<(), StoreError> {
+        fault::hit(fault::RECOVER).doing("open", &self.config.root_dir)?;
         let log_start = self.log.files().first().map_or(0, |file| file.start());
         let marks = self.checkpoint.lock().marks();
         let trusted = if aborted {
@@ -94,6 +99,7 @@ impl Core {
             self.last_queued().unwrap_or(log_start)
         };
         self.forget_from(trusted)?;
+        fault::hit(fault::RECOVER_FORGOTTEN).doing("open", &self.config.root_dir)?;
         // What is lost is put again from the log's start; what is there is known and stays.
         let from = if is_complete { trusted } else { log_start };
         let is_long = (aborted || !is_complete) && self.log.files().last().is_some();
@@ -107,6 +113,7 @@ impl Core {
         let lost = roster.lost(&self.queues, log_start);
         if from > log_start && (lost.is_some() || self.dispatcher.gaps() > 0) {
             tracing::warn!(queue = lost, "units of queues are lost: all are made again from the log");
+            self.checkpoint.lock().forget()?;
             self.forget_from(log_start)?;
             let again = self.walk(log_start)?;
             found = Recovered { damaged_ranges: found.damaged_ranges + again.damaged_ranges, ..again };
@@ -115,10 +122,12 @@ impl Core {
             0 => marks.log_timestamp,
             _ => found.last_timestamp,
         };
+        fault::hit(fault::RECOVER_TRUNCATE).doing("open", &self.config.root_dir)?;
         self.log.truncate(found.end, last_timestamp)?;
         self.forget_from(found.end)?;
         self.queues.all().iter().for_each(|queue| queue.reset_next());
         roster.fill(&self.queues);
+        fault::hit(fault::RECOVER_SYNC).doing("open", &self.config.root_dir)?;
         self.log.flushed().raise(from as i64);
         self.log.sync().doing("sync", self.log.files().dir())?;
         self.dispatcher.done().raise(found.end as i64);

@@ -1,7 +1,7 @@
 //! The store as others see it: open, append, read, close.
 //!
-//! Locks, in the order in which they are taken: append lock (`CommitLog::appender`), dispatch lock
-//! (`Dispatcher`), table of queues, one queue; index. None is held while a callback of another crate
+//! Locks, in the order in which they are taken: checkpoint, flush of queues, append lock
+//! (`CommitLog::appender`), dispatch lock (`Dispatcher`), table of queues, one queue; index. None is held while a callback of another crate
 //! runs, except the dispatch lock while arrivals are announced.
 
 use std::{
@@ -31,6 +31,7 @@ use crate::{
     },
     disk::{Disk, Usage},
     error::{AppendError, FlushFailed, IoContext, StoreError},
+    fault,
     file::{
         checkpoint::{Checkpoint, Marks},
         lock::{self, DirLock},
@@ -609,6 +610,8 @@ impl Core {
 
     /// Syncs queues and index, then says so in the checkpoint. True if there is more to do later.
     pub(crate) fn save_checkpoint(&self) -> Result<bool, StoreError> {
+        // Held throughout: one of two that save at once would not wait for the syncs of the other.
+        let mut checkpoint = self.checkpoint.lock();
         let (queue_offset, queue_timestamp) = self.dispatcher.last();
         let log_timestamp = self.log.last_timestamp();
         let more = self.queues.flush(true)?;
@@ -618,7 +621,6 @@ impl Core {
         }
         // The checkpoint must not be ahead of the log.
         self.log.sync().doing("sync", self.log.files().dir())?;
-        let mut checkpoint = self.checkpoint.lock();
         let before = checkpoint.marks();
         let marks = Marks {
             log_timestamp,
@@ -683,6 +685,7 @@ impl Core {
         if self.log.failure().is_some() {
             return Ok(());
         }
+        fault::hit(fault::CLOSE).doing("close", &self.config.root_dir)?;
         self.log.sync().doing("sync", self.log.files().dir())?;
         self.dispatch();
         let lacks_index = self.dispatcher.make_up_index(&self.log, self.index.as_ref());

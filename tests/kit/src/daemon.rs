@@ -51,6 +51,7 @@ pub struct Daemon {
     flavor: Flavor,
     label: String,
     args: Vec<String>,
+    env: Vec<(String, String)>,
     properties: Properties,
     // Dropped in this order: nobody writes below a directory that is being removed.
     process: Option<Process>,
@@ -65,6 +66,7 @@ impl Daemon {
             flavor,
             label: format!("{label} ({flavor:?})"),
             args: Vec::new(),
+            env: Vec::new(),
             properties: Properties::default(),
             dir: guardian::temp_dir(label),
             ports: PortBlock::lease(),
@@ -82,6 +84,14 @@ impl Daemon {
 
     pub(crate) fn arg(&mut self, arg: &str) {
         self.args.push(arg.to_owned());
+    }
+
+    /// Sets an environment variable for the next start; an empty value unsets it.
+    pub fn set_env(&mut self, key: &str, value: &str) {
+        self.env.retain(|(other, _)| other != key);
+        if !value.is_empty() {
+            self.env.push((key.to_owned(), value.to_owned()));
+        }
     }
 
     /// Ours or Java's.
@@ -141,6 +151,7 @@ impl Daemon {
             .env("HOME", self.dir())
             .env_remove("NAMESRV_ADDR")
             .env_remove("ROCKETMQ_HOME")
+            .envs(self.env.iter().map(|(key, value)| (key, value)))
             .current_dir(self.dir());
         if self.flavor == Flavor::Java {
             command.env("ROCKETMQ_HOME", self.dir());

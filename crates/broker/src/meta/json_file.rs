@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rmq_proto::fastjson;
+use rmq_store::fault;
 use serde::de::DeserializeOwned;
 use tracing::{error, info, warn};
 
@@ -136,8 +137,10 @@ impl Sheet {
 
     /// The new text comes first: without space for it, both the file and its copy stay what they were.
     fn replace(&self, content: &[u8]) -> io::Result<()> {
+        fault::hit(fault::PERSIST)?;
         let fresh = Fresh::write(&self.path, content)?;
         self.keep_copy()?;
+        fault::hit(fault::PERSIST_COPIED)?;
         fresh.take_its_place(&self.path)
     }
 
@@ -190,13 +193,15 @@ impl Fresh {
         let fresh = Self(with_suffix(path, ".tmp"));
         let mut file = File::create(&fresh.0)?;
         file.write_all(content)?;
-        file.sync_all()?;
+        fault::sync_file(&file)?;
+        fault::hit(fault::PERSIST_WRITTEN)?;
         Ok(fresh)
     }
 
     fn take_its_place(self, path: &Path) -> io::Result<()> {
         fs::rename(&self.0, path)?;
-        File::open(directory(path))?.sync_all()
+        fault::hit(fault::PERSIST_RENAMED)?;
+        fault::sync_dir(directory(path))
     }
 }
 

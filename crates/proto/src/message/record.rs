@@ -341,7 +341,12 @@ impl<'a> RecordView<'a> {
 
     /// The properties in their stored form; bytes that are not UTF-8 are replaced.
     pub fn properties(&self) -> Cow<'a, str> {
-        String::from_utf8_lossy(&self.bytes[self.properties_at..])
+        String::from_utf8_lossy(self.properties_bytes())
+    }
+
+    /// The properties in their stored form, as they are.
+    pub fn properties_bytes(&self) -> &'a [u8] {
+        &self.bytes[self.properties_at..]
     }
 
     fn i32(&self, at: usize) -> i32 {

@@ -21,7 +21,9 @@ use super::{
 };
 use crate::{
     error::{IoContext, StoreError},
+    fault,
     file::{
+        checkpoint::Checkpoint,
         lock::sync_dir,
         mapped_files::{file_name, list},
     },
@@ -124,7 +126,7 @@ impl ConsumeQueue {
 
     /// Finds the files of the queue. Returns whether all of them are as they should be; a file that is
     /// not, and all behind it, are deleted, to be made again from the log.
-    pub(crate) fn load(&self) -> Result<bool, StoreError> {
+    pub(crate) fn load(&self, checkpoint: &Mutex<&mut Checkpoint>) -> Result<bool, StoreError> {
         let file_len = self.units_per_file as u64 * UNIT_LEN as u64;
         let mut state = self.state.lock();
         let mut intact = true;
@@ -145,6 +147,7 @@ impl ConsumeQueue {
                 expected = Some(start + file_len);
             } else {
                 tracing::warn!(path = %path.display(), "a damaged queue file is made again from the log");
+                checkpoint.lock().forget()?;
                 fs::remove_file(&path).doing("remove", &path)?;
             }
         }
@@ -415,7 +418,10 @@ impl ConsumeQueue {
             state.unsynced = None;
             drop(state);
             // A failed sync of derived files is answered by not advancing the checkpoint.
-            self.sync(&file, created).inspect_err(|_| self.state.lock().unsynced = Some(start))?;
+            self.sync(&file, created).inspect_err(|_| {
+                let mut state = self.state.lock();
+                (state.unsynced, state.created) = (Some(start), state.created || created);
+            })?;
             state = self.state.lock();
         }
         if !was_used && state.unsynced.is_none() && state.tail.is_empty() {
@@ -468,6 +474,7 @@ impl ConsumeQueue {
                 // The queue began anew meanwhile.
                 continue;
             }
+            fault::hit(fault::DELETE_QUEUE).doing("remove", &path)?;
             fs::remove_file(&path).doing("remove", &path)?;
             state.files.remove(0);
             state.open.take_if(|open| open.start == first);

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     config::DelayLevels,
     error::{IoContext, StoreError},
+    fault,
     log::{
         commit_log::CommitLog,
         cursor::{Cursor, Step},
@@ -202,6 +203,8 @@ impl Dispatcher {
         index: Option<&Index>,
         announce: bool,
     ) {
+        // A test may want it to wait or to look at the disk; dispatching can't fail.
+        let _ = fault::hit(fault::DISPATCH);
         let topic = view.topic();
         let stored = view.properties();
         if flags::is_queued(view.sys_flag()) {

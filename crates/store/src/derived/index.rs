@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use chrono::{Local, TimeZone};
@@ -12,6 +13,8 @@ use super::index_file::{IndexFile, Shape};
 use crate::{
     config::{Clock, StoreConfig},
     error::{IoContext, StoreError},
+    fault,
+    file::{checkpoint::Checkpoint, lock::was_aborted},
 };
 
 /// What a record is found by.
@@ -64,12 +67,19 @@ pub(crate) struct Index {
     shape: Shape,
     clock: Clock,
     files: RwLock<Vec<IndexFile>>,
+    /// A file was created whose name would not survive a power cut yet.
+    created: AtomicBool,
+    /// The last process did not close the store, so slots may be newer than headers.
+    aborted: bool,
 }
 
 impl Index {
     /// Opens the files that are there; the flag says whether all of them are sane. One that is not, and
     /// all newer ones, are deleted, to be made again from the log.
-    pub(crate) fn load(config: &StoreConfig) -> Result<(Self, bool), StoreError> {
+    pub(crate) fn load(
+        config: &StoreConfig,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<(Self, bool), StoreError> {
         let dir = config.root_dir.join("index");
         fs::create_dir_all(&dir).doing("create", &dir)?;
         let shape = Shape { slots: config.index_slots, entries: config.index_entries };
@@ -91,13 +101,16 @@ impl Index {
                 Some(file) => files.push(file),
                 None => {
                     tracing::warn!(path = %path.display(), "an index file is made again from the log");
+                    checkpoint.forget()?;
                     fs::remove_file(&path).doing("remove", &path)?;
                     intact = false;
                 }
             }
         }
         let clock = config.clock.clone();
-        Ok((Self { dir, shape, clock, files: RwLock::new(files) }, intact))
+        let aborted = was_aborted(&config.root_dir);
+        let (files, created) = (RwLock::new(files), AtomicBool::new(false));
+        Ok((Self { dir, shape, clock, files, created, aborted }, intact))
     }
 
     /// Where the files lie.
@@ -109,7 +122,7 @@ impl Index {
     pub(crate) fn truncate(&self, limit: u64) -> Result<(), StoreError> {
         let mut files = self.files.write();
         while let Some(file) = files.last_mut() {
-            if file.header().end_offset < limit as i64 && !file.is_empty() {
+            if !self.aborted && file.header().end_offset < limit as i64 && !file.is_empty() {
                 break;
             }
             if file.truncate(limit as i64).doing("truncate", file.path())? > 0 {
@@ -148,6 +161,7 @@ impl Index {
             let path = self.dir.join(name_of(now));
             let is_newer = full.is_none_or(|full| full.path() < path.as_path());
             if is_newer && !path.exists() {
+                self.created.store(true, Ordering::SeqCst);
                 let created = IndexFile::create(path.clone(), self.shape, full.map(IndexFile::header));
                 if created.is_err() {
                     // Without space for it, it must not stay as an empty file.
@@ -179,17 +193,21 @@ impl Index {
     /// Makes everything survive a power cut; returns the store time of the newest record in it. Records
     /// are put meanwhile.
     pub(crate) fn sync(&self) -> Result<i64, StoreError> {
-        let (end_timestamp, dirty) = {
+        let (end_timestamp, dirty, created) = {
             let files = self.files.read();
+            let created = self.created.swap(false, Ordering::SeqCst);
             let end = files.last().map_or(0, |file| file.header().end_timestamp);
-            (end, files.iter().filter_map(IndexFile::take_dirty).collect::<Vec<_>>())
+            (end, files.iter().filter_map(IndexFile::take_dirty).collect::<Vec<_>>(), created)
         };
-        let synced = dirty.iter().try_for_each(|file| file.sync_data());
+        let synced = fault::hit(fault::INDEX_SYNC)
+            .and_then(|()| dirty.iter().try_for_each(|file| fault::sync_file(file)))
+            .and_then(|()| if created { fault::sync_dir(&self.dir) } else { Ok(()) });
         let files = self.files.read();
         match synced.doing("sync", &self.dir) {
             Ok(()) => files.iter().for_each(IndexFile::release_memory),
             Err(error) => {
                 files.iter().for_each(IndexFile::set_dirty);
+                self.created.fetch_or(created, Ordering::SeqCst);
                 return Err(error);
             }
         }
@@ -230,6 +248,10 @@ mod tests {
         }
     }
 
+    fn load(dir: &tempfile::TempDir) -> Result<(Index, bool), StoreError> {
+        Index::load(&config(dir), &mut Checkpoint::open(dir.path()).unwrap())
+    }
+
     fn fill(index: &Index, records: std::ops::Range<i64>) {
         for number in records {
             let unique = format!("u{number}");
@@ -241,7 +263,7 @@ mod tests {
     #[test]
     fn records_are_found_by_all_their_keys_over_several_files() {
         let dir = tempfile::tempdir().unwrap();
-        let (index, intact) = Index::load(&config(&dir)).unwrap();
+        let (index, intact) = load(&dir).unwrap();
         assert!(intact);
         fill(&index, 0..20);
         assert_eq!(index.files.read().len(), 9);
@@ -257,7 +279,7 @@ mod tests {
     #[test]
     fn putting_twice_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let (index, _) = Index::load(&config(&dir)).unwrap();
+        let (index, _) = load(&dir).unwrap();
         fill(&index, 0..5);
         fill(&index, 0..5);
         assert_eq!(index.find("T#a", 64, 0, i64::MAX).offsets.len(), 5);
@@ -267,10 +289,10 @@ mod tests {
     fn truncation_and_putting_again_give_the_same() {
         for limit in 0..20 {
             let dir = tempfile::tempdir().unwrap();
-            let (index, _) = Index::load(&config(&dir)).unwrap();
+            let (index, _) = load(&dir).unwrap();
             fill(&index, 0..20);
             drop(index);
-            let (index, _) = Index::load(&config(&dir)).unwrap();
+            let (index, _) = load(&dir).unwrap();
             index.truncate(limit * 100).unwrap();
             let left = index.find("T#a", 64, 0, i64::MAX).offsets.len();
             assert_eq!(left as u64, limit);
@@ -282,7 +304,7 @@ mod tests {
     #[test]
     fn old_files_go_but_never_the_last() {
         let dir = tempfile::tempdir().unwrap();
-        let (index, _) = Index::load(&config(&dir)).unwrap();
+        let (index, _) = load(&dir).unwrap();
         fill(&index, 0..20);
         assert_eq!(index.delete_before(1000).unwrap(), 4);
         index.delete_before(u64::MAX >> 1).unwrap();
@@ -292,12 +314,12 @@ mod tests {
     #[test]
     fn a_damaged_file_is_made_again() {
         let dir = tempfile::tempdir().unwrap();
-        let (index, _) = Index::load(&config(&dir)).unwrap();
+        let (index, _) = load(&dir).unwrap();
         fill(&index, 0..2);
         let path = index.files.read()[0].path().to_owned();
         drop(index);
         fs::write(&path, [0; 10]).unwrap();
-        let (index, intact) = Index::load(&config(&dir)).unwrap();
+        let (index, intact) = load(&dir).unwrap();
         assert!(!intact && index.files.read().is_empty() && !path.exists());
     }
 }

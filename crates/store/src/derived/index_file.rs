@@ -10,6 +10,7 @@
 //! ```
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -21,7 +22,7 @@ use std::{
 
 use rmq_proto::message::hash::index_hash;
 
-use crate::file::mapped_file::MappedTable;
+use crate::{fault, file::mapped_file::MappedTable};
 
 const HEADER_LEN: u64 = 40;
 const SLOT_LEN: u64 = 4;
@@ -181,6 +182,7 @@ impl IndexFile {
         let number = self.header.count;
         self.reserve_head()?;
         self.table.reserve(self.shape.entry_at(number)..self.shape.entry_at(number + 1))?;
+        fault::hit(fault::INDEX_PUT)?;
         let hash = index_hash(key);
         let slot = self.shape.slot_of(hash);
         let previous = self.slot(slot);
@@ -189,6 +191,7 @@ impl IndexFile {
             Entry { hash, physical_offset: offset, seconds: self.seconds(timestamp), previous },
         );
         self.write_slot(slot, number);
+        let _ = fault::hit(fault::INDEX_SLOT);
         let header = &mut self.header;
         if number <= 1 {
             header.begin_offset = offset;
@@ -246,7 +249,7 @@ impl IndexFile {
                 high = middle;
             }
         }
-        if low < self.header.count {
+        if low < self.header.count || self.has_wild_slot() {
             // Slots and entries may be written again, and those of a file from elsewhere may be holes.
             self.table.reserve(0..self.shape.entry_at(self.header.count))?;
             self.cut(low);
@@ -254,11 +257,31 @@ impl IndexFile {
         Ok(self.header.count - 1)
     }
 
+    /// Whether a slot was written whose entry the header does not know, as a crash between the two leaves.
+    fn has_wild_slot(&self) -> bool {
+        let stored = |slot| u32::from_be_bytes(self.table.read(self.shape.slot_at(slot)));
+        (0..self.shape.slots).any(|slot| stored(slot) >= self.header.count.max(1))
+    }
+
+    /// Keeps the entries below `count` only. What lies behind may be there in part, a slot without its
+    /// entry or half an entry, so nothing of it is followed: slots that lead there are looked for anew.
     fn cut(&mut self, count: u32) {
-        let intact = (0..self.shape.slots).all(|slot| self.cut_slot(slot, count));
+        let mut lost = HashSet::new();
+        for slot in 0..self.shape.slots {
+            if u32::from_be_bytes(self.table.read(self.shape.slot_at(slot))) >= count {
+                self.write_slot(slot, 0);
+                lost.insert(slot);
+            }
+        }
         self.header.count = count;
-        if !intact {
-            self.rebuild_slots();
+        for number in (1..count).rev() {
+            if lost.is_empty() {
+                break;
+            }
+            let slot = self.shape.slot_of(self.entry(number).hash.max(0));
+            if lost.remove(&slot) {
+                self.write_slot(slot, number);
+            }
         }
         let used = (0..self.shape.slots).filter(|slot| self.slot(*slot) != 0).count();
         self.header.used_slots = used as i32;
@@ -270,38 +293,6 @@ impl IndexFile {
             self.header.end_timestamp = self.header.end_timestamp.min(end);
         }
         self.write_header();
-    }
-
-    /// Takes a slot back to its newest entry below `count`; false if the chain does not lead there.
-    fn cut_slot(&mut self, slot: u32, count: u32) -> bool {
-        let stored = u32::from_be_bytes(self.table.read(self.shape.slot_at(slot)));
-        let mut number = stored;
-        while number >= count {
-            let entry = self.entry(number);
-            let belongs = entry.hash >= 0 && self.shape.slot_of(entry.hash) == slot;
-            if number >= self.header.count || !belongs || entry.previous >= number {
-                return false;
-            }
-            number = entry.previous;
-        }
-        if number != stored {
-            self.write_slot(slot, number);
-        }
-        true
-    }
-
-    fn rebuild_slots(&mut self) {
-        tracing::warn!(path = %self.path.display(), "the slots of an index file are made again");
-        for slot in 0..self.shape.slots {
-            self.write_slot(slot, 0);
-        }
-        for number in 1..self.header.count {
-            let mut entry = self.entry(number);
-            let slot = self.shape.slot_of(entry.hash.max(0));
-            entry.previous = self.slot(slot);
-            self.write_entry(number, entry);
-            self.write_slot(slot, number);
-        }
     }
 
     /// The file, if it has to be synced; the caller does it, without holding on to this.

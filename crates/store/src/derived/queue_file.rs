@@ -10,7 +10,10 @@ use std::{
     path::Path,
 };
 
-use crate::file::{allocator, mapped_files::file_name};
+use crate::{
+    fault,
+    file::{allocator, mapped_files::file_name},
+};
 
 /// Bytes of a unit.
 pub(crate) const UNIT_LEN: usize = 20;
@@ -121,12 +124,14 @@ impl QueueFile {
 
     /// Writes units from an index on.
     pub(crate) fn write(&self, index: i64, bytes: &[u8]) -> io::Result<()> {
+        fault::hit(fault::QUEUE_WRITE)?;
         self.file.write_all_at(bytes, index as u64 * UNIT_LEN as u64)
     }
 
     /// Makes what was written survive a power cut.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        fault::hit(fault::QUEUE_SYNC)?;
+        fault::sync_file(&self.file)
     }
 
     /// How many units at the file's start satisfy `wanted`, which holds for a first part of them only.
@@ -161,7 +166,9 @@ impl QueueFile {
         if is_clean {
             return Ok(());
         }
-        allocator::zero(&self.file, at, self.len - at)
+        allocator::zero(&self.file, at, self.len - at)?;
+        // Units that came back after a power cut would count as the queue's last ones.
+        fault::sync_file(&self.file)
     }
 }
 

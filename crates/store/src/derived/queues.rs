@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs,
     panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{
@@ -18,6 +18,8 @@ use super::{consume_queue::ConsumeQueue, open_files::OpenFiles};
 use crate::{
     config::StoreConfig,
     error::{IoContext, StoreError},
+    fault,
+    file::{checkpoint::Checkpoint, lock::sync_dir},
 };
 
 /// Queues above which one sync of the file system is cheaper than one per file.
@@ -39,12 +41,17 @@ pub(crate) struct Queues {
     topics: RwLock<Topics>,
     /// Those with units in memory or open files.
     active: Mutex<Vec<Arc<ConsumeQueue>>>,
+    /// Held during a flush: a second one must not end before what the first has taken is written.
+    flushing: Mutex<()>,
 }
 
 impl Queues {
     /// Finds the queues that are there; the flag says whether all their files are intact. They have no
     /// units until [`ConsumeQueue::truncate`] has found their ends.
-    pub(crate) fn load(config: &StoreConfig) -> Result<(Self, bool), StoreError> {
+    pub(crate) fn load(
+        config: &StoreConfig,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<(Self, bool), StoreError> {
         let dir = config.consume_queue_dir();
         fs::create_dir_all(&dir).doing("create", &dir)?;
         let queues = Self {
@@ -53,6 +60,7 @@ impl Queues {
             open_files: OpenFiles::default(),
             topics: RwLock::default(),
             active: Mutex::default(),
+            flushing: Mutex::default(),
         };
         for (topic, _) in directories(&queues.dir)? {
             for (name, _) in directories(&queues.dir.join(&topic))? {
@@ -62,8 +70,9 @@ impl Queues {
             }
         }
         let intact = AtomicBool::new(true);
+        let checkpoint = Mutex::new(checkpoint);
         queues.each(|queue| {
-            let is_intact = queue.load()?;
+            let is_intact = queue.load(&checkpoint)?;
             intact.fetch_and(is_intact, Ordering::Relaxed);
             Ok(())
         })?;
@@ -130,6 +139,7 @@ impl Queues {
     /// Writes the units in memory to the files and, with `sync`, makes them survive a power cut. True
     /// if there is more to do later: unsynced or open files.
     pub(crate) fn flush(&self, sync: bool) -> Result<bool, StoreError> {
+        let _alone = self.flushing.lock();
         let active = std::mem::take(&mut *self.active.lock());
         let at_once = sync && active.len() > MANY;
         let mut result = Ok(());
@@ -174,9 +184,11 @@ impl Queues {
             return Err(StoreError::TopicName(topic.to_owned()));
         }
         let dir = self.dir.join(topic);
+        fault::hit(fault::DELETE_TOPIC).doing("remove", &dir)?;
         match fs::remove_dir_all(&dir) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other.doing("remove", &dir),
+            // The checkpoint that follows says that the topic's records need not be looked at again.
+            other => other.doing("remove", &dir).and_then(|()| sync_dir(&self.dir)),
         }
     }
 }
@@ -202,8 +214,7 @@ fn directories(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
 }
 
 fn sync_file_system(dir: &Path) -> Result<(), StoreError> {
-    let handle = File::open(dir).doing("open", dir)?;
-    rustix::fs::syncfs(handle).doing("sync the file system of", dir)
+    fault::sync_file_system(dir).doing("sync the file system of", dir)
 }
 
 #[cfg(test)]

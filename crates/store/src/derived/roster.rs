@@ -22,6 +22,7 @@ use std::{
 use super::queues::Queues;
 use crate::{
     error::{IoContext, StoreError},
+    fault,
     file::lock::sync_dir,
 };
 
@@ -93,7 +94,7 @@ impl Roster {
         let replace = || -> io::Result<()> {
             let mut file = File::create(&fresh)?;
             file.write_all(text.as_bytes())?;
-            file.sync_data()?;
+            fault::sync_file(&file)?;
             fs::rename(&fresh, &path)
         };
         replace().doing("write", &path)?;
@@ -136,10 +137,11 @@ impl Roster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{StoreConfig, derived::queue_file::Unit};
+    use crate::{StoreConfig, derived::queue_file::Unit, file::checkpoint::Checkpoint};
 
     fn queues(dir: &tempfile::TempDir) -> Queues {
-        Queues::load(&StoreConfig::new(dir.path())).unwrap().0
+        let mut checkpoint = Checkpoint::open(dir.path()).unwrap();
+        Queues::load(&StoreConfig::new(dir.path()), &mut checkpoint).unwrap().0
     }
 
     fn fill(queues: &Queues, topic: &str, units: i64) {

@@ -15,7 +15,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::error::{IoContext, StoreError};
+use crate::{
+    error::{IoContext, StoreError},
+    fault,
+};
 
 const FILE_LEN: u64 = 4096;
 const LEN: usize = 48;
@@ -96,14 +99,22 @@ impl Checkpoint {
         self.marks
     }
 
+    /// Says that nothing derived is safe. To be called before derived files are made again: should that
+    /// be interrupted, the next start must not trust what is there.
+    pub(crate) fn forget(&mut self) -> Result<(), StoreError> {
+        let Marks { master_flushed_offset, confirm_offset, .. } = self.marks;
+        self.save(Marks { master_flushed_offset, confirm_offset, ..Marks::default() })
+    }
+
     /// Writes and syncs it, if anything changed.
     pub(crate) fn save(&mut self, marks: Marks) -> Result<(), StoreError> {
         if marks == self.marks {
             return Ok(());
         }
         let write = || {
+            fault::hit(fault::CHECKPOINT)?;
             self.file.write_all_at(&marks.to_bytes(), 0)?;
-            self.file.sync_data()
+            fault::sync_file(&self.file)
         };
         write().doing("write", &self.path)?;
         self.marks = marks;

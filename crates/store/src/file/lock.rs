@@ -11,7 +11,10 @@ use rustix::{
     io::Errno,
 };
 
-use crate::error::{IoContext, StoreError};
+use crate::{
+    error::{IoContext, StoreError},
+    fault,
+};
 
 /// Holds the store's directory until it is dropped.
 #[derive(Debug)]
@@ -61,12 +64,25 @@ pub(crate) fn create_abort(root: &Path) -> Result<(), StoreError> {
 /// Says that the store was closed in order.
 pub(crate) fn remove_abort(root: &Path) -> Result<(), StoreError> {
     let path = root.join("abort");
-    fs::remove_file(&path).doing("remove", &path)
+    fault::hit(fault::CLOSE_ABORT).and_then(|()| fs::remove_file(&path)).doing("remove", &path)
+}
+
+/// Creates a directory that survives a power cut, with what it lies in; and makes sure of the files in
+/// it, which a killed process may have created just before.
+pub(crate) fn create_dir(dir: &Path) -> Result<(), StoreError> {
+    let above: Vec<_> = dir.ancestors().skip(1).take_while(|above| !above.as_os_str().is_empty()).collect();
+    let exists = above.iter().position(|above| above.exists()).unwrap_or(above.len());
+    let was_there = dir.exists();
+    fs::create_dir_all(dir).doing("create", dir)?;
+    if !was_there {
+        above.iter().take(exists + 1).try_for_each(|above| sync_dir(above))?;
+    }
+    sync_dir(dir)
 }
 
 /// Makes the creation and removal of files in a directory survive a power cut.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).doing("sync", dir)
+    fault::sync_dir(dir).doing("sync", dir)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use bytes::Bytes;
 use memmap2::{Advice, Mmap, MmapMut, UncheckedAdvice};
 
 use super::allocator::Reservation;
+use crate::fault;
 
 /// One file of the log.
 #[derive(Debug)]
@@ -91,7 +92,7 @@ impl MappedFile {
 
     /// Makes all that was written survive a power cut.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()?;
+        fault::sync_file(&self.file)?;
         super::allocator::check_writable(&self.file)
     }
 

@@ -10,7 +10,10 @@ use std::{
 use parking_lot::RwLock;
 
 use super::mapped_file::MappedFile;
-use crate::error::{IoContext, StoreError};
+use crate::{
+    error::{IoContext, StoreError},
+    fault,
+};
 
 /// A file's name: 20 decimal digits.
 pub(crate) fn file_name(start: u64) -> String {
@@ -111,7 +114,7 @@ impl MappedFiles {
         let path = self.dir.join(file_name(start));
         let file = Arc::new(MappedFile::create(path, start, self.file_len)?);
         // Its name must survive a power cut before anything in it is acknowledged.
-        fs::File::open(&self.dir)?.sync_all()?;
+        fault::sync_dir(&self.dir)?;
         self.files.write().push_back(file.clone());
         Ok(file)
     }
@@ -125,7 +128,8 @@ impl MappedFiles {
             if result.is_err() || !unwanted(file) {
                 return true;
             }
-            result = fs::remove_file(file.path()).doing("remove", file.path());
+            let removed = fault::hit(fault::DELETE_LOG).and_then(|()| fs::remove_file(file.path()));
+            result = removed.doing("remove", file.path());
             if result.is_ok() {
                 deleted.push(file.clone());
             }

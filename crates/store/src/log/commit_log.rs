@@ -26,6 +26,7 @@ use rmq_proto::message::{
 use crate::{
     config::StoreConfig,
     error::{AppendError, IoContext, StoreError},
+    fault,
     file::{allocator::is_disk_full, mapped_file::MappedFile, mapped_files::MappedFiles},
     progress::Progress,
 };
@@ -153,7 +154,7 @@ impl CommitLog {
             let Some(file) = self.files.at_or_after(at) else {
                 break;
             };
-            if let Err(error) = file.sync() {
+            if let Err(error) = fault::hit(fault::LOG_SYNC).and_then(|()| file.sync()) {
                 self.fail(format!("can't sync {}: {error}", file.path().display()));
                 return Err(error);
             }
@@ -234,7 +235,9 @@ impl Appender<'_> {
             }
             // The next file first: without space for it the log must not roll.
             let next = self.next_file(file.end(), need)?;
+            self.check(fault::hit(fault::ROLL_CREATED))?;
             self.write_blank(&file, end)?;
+            self.check(fault::hit(fault::ROLLED))?;
             *self.tail = Some(next);
             return Ok(self.log.end());
         }
@@ -282,7 +285,10 @@ impl Appender<'_> {
         let at = end - file.start();
         // Raw bytes have not been placed; for others this has nothing to do.
         let reserved = self.log.reserve(&file, at..at + bytes.len() as u64);
-        let written = reserved.and_then(|()| file.write(at, bytes));
+        let written = reserved
+            .and_then(|()| fault::hit(fault::APPEND))
+            .and_then(|()| file.write(at, bytes))
+            .and_then(|()| fault::hit(fault::APPENDED));
         if written.is_err() {
             // What was written of it must not look like a record later on.
             let _ = clear_from(&file, end);
@@ -303,7 +309,7 @@ impl Appender<'_> {
     }
 
     fn next_file(&self, start: u64, need: u64) -> Result<Arc<MappedFile>, AppendError> {
-        let created = self.log.files.create(start);
+        let created = fault::hit(fault::ROLL).and_then(|()| self.log.files.create(start));
         let file = self.check(created)?;
         self.check(self.log.reserve(&file, 0..need))?;
         Ok(file)

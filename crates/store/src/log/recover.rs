@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     error::{IoContext, StoreError},
+    fault,
     file::mapped_file::MappedFile,
 };
 
@@ -60,6 +61,7 @@ pub(crate) fn recover(
             report_at = cursor.at() + PROGRESS_BYTES;
         }
         let at = cursor.at();
+        fault::hit(fault::RECOVER_WALK).doing("read", log.files().dir())?;
         let damage = match cursor.step(limit).doing("read", log.files().dir())? {
             Step::Record(view) => match check(&view, check_crc) {
                 Ok(()) => {
@@ -98,10 +100,24 @@ fn check(view: &RecordView<'_>, check_crc: bool) -> Result<(), Damage> {
     if view.bytes().ends_with(&[0]) && !view.properties().is_empty() || view.topic().ends_with('\0') {
         return Err(Damage::Torn);
     }
+    if has_lost_sector(view) {
+        return Err(Damage::Torn);
+    }
     if check_crc {
         view.check_body()?;
     }
     Ok(())
+}
+
+/// Whether a whole sector of the properties is zeros. A power cut can leave out any sector of what was
+/// not synced, and no checksum covers these; nobody sends properties with so many zeros.
+fn has_lost_sector(view: &RecordView<'_>) -> bool {
+    const SECTOR: usize = 512;
+    let (bytes, start) = (view.bytes(), view.physical_offset() as usize);
+    let tail = bytes.len() - view.properties_bytes().len();
+    let first = (start + tail).next_multiple_of(SECTOR) - start;
+    let sectors = bytes.get(first..).unwrap_or_default().chunks_exact(SECTOR);
+    sectors.into_iter().any(|sector| sector.iter().all(|byte| *byte == 0))
 }
 
 /// The first valid record behind damage at `at`. Records older than the last valid one are what an
@@ -169,6 +185,7 @@ fn seal(log: &CommitLog, at: u64, next: u64, timestamp: i64) -> Result<(), Store
         return Ok(());
     };
     let write = |bytes: &[u8]| {
+        fault::hit(fault::RECOVER_SEAL).doing("seal damaged bytes in", file.path())?;
         file.write(at - file.start(), bytes)
             .and_then(|()| file.sync())
             .doing("seal damaged bytes in", file.path())

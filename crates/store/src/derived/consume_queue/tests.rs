@@ -6,9 +6,13 @@ fn queue(dir: &tempfile::TempDir) -> ConsumeQueue {
     ConsumeQueue::new("T".into(), 3, dir.path().join("T/3"), PER_FILE, OpenFiles::default())
 }
 
+fn load(queue: &ConsumeQueue, dir: &tempfile::TempDir) -> Result<bool, StoreError> {
+    queue.load(&Mutex::new(&mut Checkpoint::open(dir.path()).unwrap()))
+}
+
 fn reopen(dir: &tempfile::TempDir, limit: u64) -> ConsumeQueue {
     let queue = queue(dir);
-    assert!(queue.load().unwrap());
+    assert!(load(&queue, dir).unwrap());
     queue.truncate(limit).unwrap();
     queue
 }
@@ -158,7 +162,7 @@ fn a_cut_file_is_made_again() {
     let path = dir.path().join("T/3").join(file_name(6000));
     fs::OpenOptions::new().write(true).open(path).unwrap().set_len(100).unwrap();
     let queue = queue(&dir);
-    assert!(!queue.load().unwrap());
+    assert!(!load(&queue, &dir).unwrap());
     queue.truncate(u64::MAX).unwrap();
     assert_eq!(queue.max(), 300);
     fill(&queue, 300..700);
@@ -172,7 +176,7 @@ fn another_file_size_is_refused() {
     fill(&made, 0..301);
     made.flush(false).unwrap();
     let other = ConsumeQueue::new("T".into(), 3, dir.path().join("T/3"), 200, OpenFiles::default());
-    assert!(matches!(other.load(), Err(StoreError::FileSize { .. })));
+    assert!(matches!(load(&other, &dir), Err(StoreError::FileSize { .. })));
 }
 
 #[test]
