@@ -384,9 +384,10 @@ impl WriteGate {
             AppendError::BodyTooLarge { .. }
             | AppendError::TooLargeForFile { .. }
             | AppendError::Illegal(_) => illegal(format!("the message is illegal: {error}")),
-            AppendError::DiskFull(_) | AppendError::ReadOnly(_) | AppendError::Closed => {
-                unavailable(&error.to_string())
-            }
+            AppendError::DiskFull(_)
+            | AppendError::TooManyFiles(_)
+            | AppendError::ReadOnly(_)
+            | AppendError::Closed => unavailable(&error.to_string()),
             AppendError::NotContiguous { .. } => Rejection::system(error.to_string()),
         }
     }

@@ -80,6 +80,9 @@ pub enum AppendError {
     /// The disk is full, or above the configured level.
     #[error("the disk of the store is full: {0}")]
     DiskFull(String),
+    /// No log file can be made: the limit of open files is reached.
+    #[error("the store can't open its next file: {0}; raise the limit of open files (ulimit -n)")]
+    TooManyFiles(String),
     /// The store takes no more records since a write or a sync failed.
     #[error("the store is read-only since a write failed: {0}; check the disk and restart")]
     ReadOnly(String),

@@ -72,17 +72,17 @@ fn is_hour(when: &str, now_ms: i64) -> bool {
     when.split(';').any(|hour| hour.trim().parse() == Ok(now.hour()))
 }
 
-/// Deletes the oldest files, in order and never the last, while there is a reason to.
-pub(crate) fn delete_log_files(
+/// Where the log may begin: the oldest files go, in order and never the last, while there is a reason to.
+pub(crate) fn new_start(
     log: &CommitLog,
     retention: &Retention,
     reason: Reason,
     now_ms: i64,
-) -> Result<usize, StoreError> {
+) -> Result<u64, StoreError> {
     let mut files = log.files().all();
     files.pop();
     let reserved_ms = u128::from(retention.file_reserved_time_h) * 3_600_000;
-    let mut delete_below = 0;
+    let mut start = log.start();
     for file in files.iter().take(retention.delete_files_max) {
         let limit = retention.max_log_bytes;
         let is_too_much = limit > 0 && log.end().saturating_sub(file.start()) > limit;
@@ -101,13 +101,9 @@ pub(crate) fn delete_log_files(
         if !is_synced || !is_unwanted {
             break;
         }
-        delete_below = file.end();
+        start = file.end();
     }
-    let deleted = log.files().delete(|file| file.end() <= delete_below)?;
-    if deleted > 0 {
-        tracing::info!(deleted, ?reason, log_start = log.start(), "log files are deleted");
-    }
-    Ok(deleted)
+    Ok(start)
 }
 
 fn modified_ms(modified: SystemTime) -> u128 {

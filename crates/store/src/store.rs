@@ -1,7 +1,8 @@
 //! The store as others see it: open, append, read, close.
 //!
-//! Locks, in the order in which they are taken: checkpoint, flush of queues, append lock
-//! (`CommitLog::appender`), dispatch lock (`Dispatcher`), table of queues, one queue; index. None is held while a callback of another crate
+//! Locks, in the order in which they are taken: checkpoint, flush of the queues, append lock
+//! (`CommitLog::appender`), dispatch lock (`Dispatcher`), table of queues, one queue; index. None is held
+//! while a callback of another crate
 //! runs, except the dispatch lock while arrivals are announced.
 
 use std::{
@@ -653,13 +654,28 @@ impl Core {
         }
     }
 
+    fn delete_log_files(&self, new_start: u64, reason: retention::Reason) -> Result<(), StoreError> {
+        // Queues whose records all go must be on disk first: nothing could bring their offsets back.
+        match self.save_checkpoint() {
+            // On a full disk that may be impossible before there is space again.
+            Err(error) if reason != retention::Reason::Forced => return Err(error),
+            _ => {}
+        }
+        let deleted = self.log.files().delete(|file| file.end() <= new_start)?;
+        tracing::info!(deleted, ?reason, new_start, "log files are deleted");
+        Ok(())
+    }
+
     fn delete_files(
         &self,
         retention: &Retention,
         reason: retention::Reason,
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        retention::delete_log_files(&self.log, retention, reason, now_ms)?;
+        let new_start = retention::new_start(&self.log, retention, reason, now_ms)?;
+        if new_start > self.log.start() {
+            self.delete_log_files(new_start, reason)?;
+        }
         let log_start = self.log.start();
         if self.cleaned_below.load(Ordering::SeqCst) >= log_start {
             return Ok(());

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, SeekFrom, StatVfsMountFlags},
+    fs::{FallocateFlags, SeekFrom},
     io::Errno,
 };
 
@@ -22,6 +22,9 @@ use crate::disk::reserve_reached;
 const CHUNK: u64 = 16 * 1024 * 1024;
 /// Reserved at once where there is no space for a chunk, so that a nearly full disk is used to its end.
 const SMALL_CHUNK: u64 = 64 * 1024;
+
+/// What file systems count in.
+const BLOCK: u64 = 4096;
 
 /// How far a file's space is reserved.
 #[derive(Debug)]
@@ -76,7 +79,7 @@ fn allocate(file: &File, at: u64, len: u64) -> io::Result<()> {
 /// Where the file system can't reserve, each block is written with what it holds.
 fn touch(file: &File, at: u64, len: u64) -> io::Result<()> {
     let mut byte = [0];
-    for block in (at..at + len).step_by(4096) {
+    for block in (at..at + len).step_by(BLOCK as usize) {
         if file.read_at(&mut byte, block)? == 0 {
             byte = [0];
         }
@@ -85,15 +88,21 @@ fn touch(file: &File, at: u64, len: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Fails if the file system takes no writes any more.
+/// Whether a sync that has just succeeded can be believed for a range that ends at `end`.
 ///
-/// When ext4 aborts its journal, the new blocks of a sync under way may stay marked as unwritten, and that sync
-/// succeeds nevertheless: after a repair their bytes are zeros. The file system has turned read-only by then, which
-/// a write of no bytes and the flag show.
-pub(crate) fn check_writable(file: &File) -> io::Result<()> {
-    file.write_at(&[], 0)?;
-    let is_read_only = rustix::fs::fstatvfs(file)?.f_flag.contains(StatVfsMountFlags::RDONLY);
-    if is_read_only { Err(Errno::ROFS.into()) } else { Ok(()) }
+/// When ext4 aborts its journal, blocks that are written for the first time may stay marked as unwritten,
+/// while a sync of them under way succeeds: after a repair they are zeros. A call that needs the journal
+/// tells, and reserving again what is reserved changes nothing. Only new blocks need the journal, so who
+/// has written within one block is not asked to pay for this.
+pub(crate) fn confirm_sync(file: &File, start: u64, end: u64) -> io::Result<()> {
+    if end == 0 || start / BLOCK == (end - 1) / BLOCK && !start.is_multiple_of(BLOCK) {
+        return Ok(());
+    }
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), end - 1, 1) {
+        Err(error @ (Errno::ROFS | Errno::IO)) => Err(error.into()),
+        // What else it may say is not about the journal.
+        _ => Ok(()),
+    }
 }
 
 /// Turns a range into zeros, as a hole where the file system can.
@@ -138,6 +147,11 @@ pub(crate) fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
+/// Whether an error says that the process or the system has too many open files.
+pub(crate) fn is_file_limit(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;
@@ -170,6 +184,22 @@ mod tests {
         let found = next_data(&file, 0, 1 << 20).unwrap();
         assert!(found.contains(&500_000), "{found:?}");
         assert_eq!(next_data(&file, 1 << 20, 1 << 20), None);
+    }
+
+    #[test]
+    fn to_confirm_a_sync_changes_nothing() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        file.write_all_at(&[7; 10_000], 0).unwrap();
+        let blocks = || file.metadata().unwrap().blocks();
+        let before = blocks();
+        for (start, end) in [(0, 0), (0, 1), (0, 10_000), (4096, 4097), (5000, 6000), (5000, 10_000)] {
+            confirm_sync(&file, start, end).unwrap();
+        }
+        assert_eq!((blocks(), file.metadata().unwrap().len()), (before, 1 << 20));
+        // A file that can't be written at all says other things, which are not about the journal.
+        let read_only = File::open("/proc/self/exe").unwrap();
+        confirm_sync(&read_only, 0, 10).unwrap();
     }
 
     #[test]

@@ -21,6 +21,7 @@ use std::{
 
 use bytes::Bytes;
 use memmap2::{Advice, Mmap, MmapMut, UncheckedAdvice};
+use rustix::io::Errno;
 
 use super::allocator::Reservation;
 use crate::fault;
@@ -92,8 +93,13 @@ impl MappedFile {
 
     /// Makes all that was written survive a power cut.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        fault::sync_file(&self.file)?;
-        super::allocator::check_writable(&self.file)
+        fault::sync_file(&self.file)
+    }
+
+    /// Likewise, and makes sure of it for a range that has been written since the last sync.
+    pub(crate) fn sync_written(&self, range: Range<u64>) -> io::Result<()> {
+        self.sync()?;
+        super::allocator::confirm_sync(&self.file, range.start, range.end)
     }
 
     /// Turns everything from a position to the file's end into zeros.
@@ -152,10 +158,11 @@ impl MappedFile {
             }
             let at = window * WINDOW;
             let len = WINDOW.min(self.len - at);
-            match map.advise_range(Advice::PopulateRead, at as usize, len as usize) {
-                // Kernels before 5.14 can't be asked.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
-                other => other?,
+            // Only EFAULT says that touching would be a SIGBUS. Kernels before 5.14 say that they can't be
+            // asked, and a shortage of memory is no reason to take a record for damaged.
+            let looked = map.advise_range(Advice::PopulateRead, at as usize, len as usize);
+            if looked.is_err_and(|error| error.raw_os_error() == Some(Errno::FAULT.raw_os_error())) {
+                return Err(io::Error::other("its disk can't be read there, or somebody has cut it"));
             }
             seen.put(window);
         }

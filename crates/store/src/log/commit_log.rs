@@ -27,7 +27,11 @@ use crate::{
     config::StoreConfig,
     error::{AppendError, IoContext, StoreError},
     fault,
-    file::{allocator::is_disk_full, mapped_file::MappedFile, mapped_files::MappedFiles},
+    file::{
+        allocator::{is_disk_full, is_file_limit},
+        mapped_file::MappedFile,
+        mapped_files::MappedFiles,
+    },
     progress::Progress,
 };
 
@@ -154,7 +158,9 @@ impl CommitLog {
             let Some(file) = self.files.at_or_after(at) else {
                 break;
             };
-            if let Err(error) = fault::hit(fault::LOG_SYNC).and_then(|()| file.sync()) {
+            let range = at.max(file.start())..end.min(file.end());
+            let written = range.start - file.start()..range.end.saturating_sub(file.start());
+            if let Err(error) = fault::hit(fault::LOG_SYNC).and_then(|()| file.sync_written(written)) {
                 self.fail(format!("can't sync {}: {error}", file.path().display()));
                 return Err(error);
             }
@@ -315,11 +321,14 @@ impl Appender<'_> {
         Ok(file)
     }
 
-    /// A full disk refuses the record and may pass; any other failed write ends writing.
+    /// A full disk or too many open files refuse the record and may pass; any other failed write ends writing.
     fn check<T>(&self, result: io::Result<T>) -> Result<T, AppendError> {
         result.map_err(|error| {
             if is_disk_full(&error) {
                 return AppendError::DiskFull(error.to_string());
+            }
+            if is_file_limit(&error) {
+                return AppendError::TooManyFiles(error.to_string());
             }
             let why = format!("can't write to {}: {error}", self.log.files.dir().display());
             self.log.fail(why.clone());
