@@ -148,6 +148,11 @@ impl ReadGate {
             let remark = format!("the topic[{}] pulling message is forbidden", ask.topic);
             return Err(Refusal::forbidden(Forbidden::Topic, remark));
         }
+        if let Some(attribute) = topic.other_files() {
+            // What the queues hold here would move the consumer's offsets to where Java has other messages.
+            let remark = format!("topic[{}] has {attribute}, which this broker does not serve", ask.topic);
+            return Err(Rejection::system(remark).into());
+        }
         if !(0..topic.read_queue_nums).contains(&ask.queue_id) {
             let remark = format!(
                 "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[{}]",

@@ -44,6 +44,8 @@ use crate::{
 
 /// End of the remarks of errors that the documentation explains.
 pub const FAQ: &str = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details.";
+/// Stored as if they were normal, such messages would be delivered wrongly, or never by Java.
+const NOT_SERVED: &str = "which this broker does not serve";
 /// How long a sender waits for the flush (Java: `syncFlushTimeout`).
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Queues of a dead-letter topic.
@@ -133,7 +135,7 @@ impl WriteGate {
         let topic = self.admit(&config, ask, body.len(), from).await?;
         let raw = ask.properties.as_deref().unwrap_or_default();
         let notes = Notes::read(raw);
-        check_keys(&topic, &notes)?;
+        check_light(&config, &ask.topic, &notes)?;
         self.check_transaction(&config, ask, &notes)?;
         let asked_queue = self.queue(ask.queue_id, topic.write_queue_nums);
         let queue_id = notes.priority_queue(topic.write_queue_nums).unwrap_or(asked_queue);
@@ -178,7 +180,7 @@ impl WriteGate {
         let topic = self.admit(&config, ask, body.len(), from).await?;
         let notes = Notes::read(ask.properties.as_deref().unwrap_or_default());
         check_role(&config)?;
-        check_batch(&config, ask, &topic, &notes, body.len())?;
+        check_batch(&config, ask, &notes, body.len())?;
         let queue_id = self.queue(ask.queue_id, topic.write_queue_nums);
         let sys_flag = sys_flag(ask, &topic);
         let members = batch::decode(body).map_err(|error| illegal(error.to_string()))?;
@@ -282,6 +284,9 @@ impl WriteGate {
                 "request queueId[{}] is illegal, {} has {} queues to write and {} to read, Producer: {from}",
                 ask.queue_id, ask.topic, topic.write_queue_nums, topic.read_queue_nums
             )));
+        }
+        if let Some(attribute) = topic.other_files() {
+            return Err(illegal(format!("topic[{}] has {attribute}, {NOT_SERVED}", ask.topic)));
         }
         Ok(topic)
     }
@@ -409,11 +414,11 @@ fn sys_flag(ask: &SendRequest, topic: &TopicConfig) -> i32 {
     }
 }
 
-/// Topics that are compacted keep the newest message of each key, so each message needs one.
-fn check_keys(topic: &TopicConfig, notes: &Notes<'_>) -> Result<(), Rejection> {
-    let compacted = topic.attributes.get("cleanup.policy").is_some_and(|policy| policy == "COMPACTION");
-    if compacted && !notes.has_keys {
-        return Err(illegal("Required message key is missing"));
+/// Java gives such a message a place in each of its light queues.
+fn check_light(config: &BrokerConfig, topic: &str, notes: &Notes<'_>) -> Result<(), Rejection> {
+    let enabled = config.enable_lmq && config.enable_multi_dispatch;
+    if enabled && notes.light && !topic::is_retry(topic) {
+        return Err(illegal(format!("messages for light queues (LMQ), {NOT_SERVED}")));
     }
     Ok(())
 }
@@ -426,6 +431,9 @@ fn check_record(config: &BrokerConfig, record: &NewRecord) -> Result<(), Rejecti
     if properties > MAX_PROPERTIES {
         return Err(too_long("properties", properties, MAX_PROPERTIES));
     }
+    if record.sys_flag & flags::INNER_BATCH != 0 {
+        return Err(illegal(format!("batches that are one record, {NOT_SERVED}")));
+    }
     if record.topic.len() > MAX_TOPIC && !topic::is_retry(&record.topic) {
         return Err(too_long("topic", record.topic.len(), MAX_TOPIC));
     }
@@ -435,7 +443,6 @@ fn check_record(config: &BrokerConfig, record: &NewRecord) -> Result<(), Rejecti
 fn check_batch(
     config: &BrokerConfig,
     ask: &SendRequest,
-    topic: &TopicConfig,
     notes: &Notes<'_>,
     body_len: usize,
 ) -> Result<(), Rejection> {
@@ -450,10 +457,6 @@ fn check_batch(
     }
     if notes.delay_level > 0 || notes.delivery().timed {
         return Err(illegal("a batch cannot be delayed"));
-    }
-    if topic.attributes.get("queue.type").is_some_and(|kind| kind == "BatchCQ") && notes.unique_key.is_some()
-    {
-        return Err(illegal("batches in topics with queue.type=BatchCQ are not served by this broker"));
     }
     if body_len > config.max_message_size as usize {
         return Err(too_long("batch", body_len, config.max_message_size as usize));

@@ -7,6 +7,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use rmq_proto::message::{RecordError, RecordView};
+
 use crate::error::StoreError;
 
 /// When an appended record counts as safe.
@@ -106,6 +108,12 @@ pub struct StoreConfig {
     pub check_crc_on_recover: bool,
     /// Whether reads compare bodies with their CRC, so that damaged ones are never delivered. Java does not.
     pub check_crc_on_read: bool,
+    /// Whether records end with a CRC of all that is in them (`enabledAppendPropCRC`).
+    pub append_whole_crc: bool,
+    /// Whether recovery and reads compare records with such a CRC, where they have one (`forceVerifyPropCRC`).
+    pub check_whole_crc: bool,
+    /// Whether records that name light queues are in those too (`enableLmq` and `enableMultiDispatch`).
+    pub light_queues: bool,
     /// Most bytes of one read near the end of the log (`maxTransferBytesOnMessageInMemory`).
     pub max_read_bytes_in_memory: usize,
     /// Most records of one read near the end of the log (`maxTransferCountOnMessageInMemory`).
@@ -146,6 +154,9 @@ impl StoreConfig {
             query_max_records: 64,
             check_crc_on_recover: true,
             check_crc_on_read: true,
+            append_whole_crc: false,
+            check_whole_crc: false,
+            light_queues: false,
             max_read_bytes_in_memory: 256 * 1024,
             max_read_count_in_memory: 32,
             max_read_bytes_on_disk: 64 * 1024,
@@ -163,9 +174,27 @@ impl StoreConfig {
         self.commit_log_dir.clone().unwrap_or_else(below_root)
     }
 
+    /// Compares a record with the checksums that it has; `body` says whether that of its body is wanted.
+    pub(crate) fn check_record(&self, view: &RecordView<'_>, body: bool) -> Result<(), RecordError> {
+        if body {
+            view.check_body()?;
+        }
+        if self.check_whole_crc { view.check_whole() } else { Ok(()) }
+    }
+
     /// Directory of the queues.
     pub(crate) fn consume_queue_dir(&self) -> PathBuf {
         self.root_dir.join("consumequeue")
+    }
+
+    /// Directory of the queues of batches, which only Java's broker serves.
+    pub(crate) fn batch_queue_dir(&self) -> PathBuf {
+        self.root_dir.join("batchconsumequeue")
+    }
+
+    /// Directory of what Java keeps behind the entries of queues.
+    pub(crate) fn extended_queue_dir(&self) -> PathBuf {
+        self.root_dir.join("consumequeue_ext")
     }
 
     /// Units in a queue file. Java rounds the configured size up to whole units.

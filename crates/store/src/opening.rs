@@ -67,7 +67,7 @@ pub(crate) fn open(config: StoreConfig, on_arrival: OnArrival) -> Result<Core, S
     lock::create_abort(&root)?;
     let core = Core {
         memory: total_memory() / 100 * u64::from(config.memory_percent),
-        dispatcher: Dispatcher::new(config.delay_levels.clone(), on_arrival),
+        dispatcher: Dispatcher::new(&config, on_arrival),
         checkpoint: Mutex::new(checkpoint),
         lock: Mutex::new(Some(dir_lock)),
         damaged: Default::default(),
@@ -127,6 +127,9 @@ impl Core {
         self.forget_from(found.end)?;
         self.queues.all().iter().for_each(|queue| queue.reset_next());
         roster.fill(&self.queues);
+        if found.damaged_ranges > 0 {
+            self.queues.fill_forgotten();
+        }
         fault::hit(fault::RECOVER_SYNC).doing("open", &self.config.root_dir)?;
         self.log.flushed().raise(from as i64);
         self.log.sync().doing("sync", self.log.files().dir())?;
@@ -149,7 +152,9 @@ impl Core {
 
     /// Puts the records from an offset on into queues and index.
     fn walk(&self, from: u64) -> Result<Recovered, StoreError> {
-        recover::recover(&self.log, from, self.config.check_crc_on_recover, |view| {
+        let check_body = self.config.check_crc_on_recover;
+        let check_sums = |view: &RecordView<'_>| self.config.check_record(view, check_body);
+        recover::recover(&self.log, from, check_sums, |view| {
             self.dispatcher.dispatch(view, &self.queues, self.index.as_ref(), false);
         })
     }

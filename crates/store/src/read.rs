@@ -10,6 +10,7 @@ use crate::{
     config::StoreConfig,
     derived::{
         consume_queue::{ConsumeQueue, partition},
+        dispatch::unit_of,
         heal::{belongs, heal},
         queue_file::{UNIT_LEN, Unit},
     },
@@ -220,12 +221,12 @@ impl Reader<'_> {
                 reached = unit.physical_offset as u64;
                 let at = outcome.next_offset;
                 outcome.next_offset += 1;
-                if !filter.by_queue(unit.tags_code) {
+                if !unit.is_extended() && !filter.by_queue(unit.tags_code) {
                     continue;
                 }
                 match self.record(at, &unit) {
                     Found::Record(record) => {
-                        if RecordView::parse(&record).is_ok_and(|view| filter.by_record(&view)) {
+                        if self.is_wanted(&record, &unit, filter) {
                             outcome.bytes += record.len();
                             outcome.records.push(record);
                             outcome.status = ReadStatus::Found;
@@ -240,6 +241,14 @@ impl Reader<'_> {
         }
         outcome.far_behind = log_end.saturating_sub(reached) > self.memory;
         outcome
+    }
+
+    fn is_wanted(&self, record: &Bytes, unit: &Unit, filter: &dyn Filter) -> bool {
+        let Ok(view) = RecordView::parse(record) else {
+            return false;
+        };
+        let by_queue = || filter.by_queue(unit_of(&view, &self.config.delay_levels).tags_code);
+        (!unit.is_extended() || by_queue()) && filter.by_record(&view)
     }
 
     fn is_enough(&self, outcome: &ReadOutcome, unit: &Unit, limits: ReadLimits, is_near: bool) -> bool {
@@ -284,7 +293,7 @@ impl Reader<'_> {
         };
         match RecordView::parse(&record) {
             Ok(view) if belongs(&view, self.queue, offset) && record.len() == unit.size as usize => {
-                if self.config.check_crc_on_read && view.check_body().is_err() {
+                if self.config.check_record(&view, self.config.check_crc_on_read).is_err() {
                     return self.damaged(offset, unit);
                 }
             }

@@ -6,6 +6,7 @@
 //! runs, except the dispatch lock while arrivals are announced.
 
 use std::{
+    borrow::Cow,
     fs,
     net::SocketAddr,
     sync::{
@@ -18,13 +19,13 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rmq_proto::message::{Record, flags, record};
+use rmq_proto::message::{Record, RecordView, flags, properties, property, record};
 
 use crate::{
     config::{FlushMode, Retention, StoreConfig},
     derived::{
         consume_queue::ConsumeQueue,
-        dispatch::{Dispatcher, OnArrival},
+        dispatch::{Dispatcher, OnArrival, unit_of},
         index::{self, Index},
         queue_file::Unit,
         queues::Queues,
@@ -239,7 +240,13 @@ impl Store {
     /// Up to `count` entries of a queue from an offset on.
     pub fn queue_units(&self, topic: &str, queue_id: i32, from: i64, count: usize) -> Vec<Unit> {
         let queue = self.core.queues.get(topic, queue_id);
-        queue.map_or_else(Vec::new, |queue| queue.units(from, count))
+        let mut units = queue.map_or_else(Vec::new, |queue| queue.units(from, count));
+        for unit in units.iter_mut().filter(|unit| unit.is_extended()) {
+            let record = self.record_at(unit.physical_offset);
+            let view = record.as_deref().and_then(|record| RecordView::parse(record).ok());
+            unit.tags_code = view.map_or(0, |view| unit_of(&view, &self.core.config.delay_levels).tags_code);
+        }
+        units
     }
 
     /// The whole record that begins at a physical offset; `None` if none does or it is damaged.
@@ -247,7 +254,7 @@ impl Store {
         let offset = u64::try_from(physical_offset).ok()?;
         let record = self.core.log.record(offset)?;
         let view = record::RecordView::parse(&record).ok()?;
-        if self.core.config.check_crc_on_read && view.check_body().is_err() {
+        if self.core.config.check_record(&view, self.core.config.check_crc_on_read).is_err() {
             self.core.damaged.fetch_add(1, Ordering::Relaxed);
             return None;
         }
@@ -438,6 +445,10 @@ impl Core {
         }
         let queue =
             if flags::is_queued(new.sys_flag) { Some(self.queue(&new.topic, new.queue_id)?) } else { None };
+        let properties = match self.config.append_whole_crc {
+            true => record::with_room_for_crc(&without_crc(&new.properties)).into(),
+            false => new.properties,
+        };
         let record = Record {
             topic: &new.topic,
             queue_id: new.queue_id,
@@ -452,7 +463,7 @@ impl Core {
             reconsume_times: new.reconsume_times,
             prepared_transaction_offset: new.prepared_transaction_offset,
             body: &new.body,
-            properties: &new.properties,
+            properties: &properties,
         };
         Ok(Draft { bytes: record.encode()?, topic: new.topic, queue_id: new.queue_id, queue })
     }
@@ -499,6 +510,9 @@ impl Core {
                 end: at + i64::from(size),
             };
             record::place(&mut draft.bytes, place.queue_offset, at, now);
+            if self.config.append_whole_crc {
+                record::seal(&mut draft.bytes);
+            }
             at = place.end;
             appended.push(place);
         }
@@ -713,6 +727,18 @@ impl Core {
         }
         Ok(())
     }
+}
+
+/// Stored properties without the CRC of another record that a message was taken from.
+fn without_crc(properties: &[u8]) -> Cow<'_, [u8]> {
+    let text = String::from_utf8_lossy(properties);
+    if properties::get(&text, property::CRC32).is_none() {
+        return Cow::Borrowed(properties);
+    }
+    let mut kept = String::with_capacity(text.len());
+    let others = properties::pairs(&text).filter(|(key, _)| *key != property::CRC32);
+    others.for_each(|(key, value)| properties::append(&mut kept, key, value));
+    Cow::Owned(kept.into_bytes())
 }
 
 /// Physical memory of the machine, bytes; 8 GiB if it does not say.

@@ -36,7 +36,7 @@ impl Broker {
     /// Prepared but not started: `broker-a`, id 0, of `DefaultCluster`, for the name servers `a:port;b:port`. Commit log
     /// files are small (16 MiB) so that tests roll them and disks stay empty.
     pub fn new(flavor: Flavor, namesrv: &str) -> Broker {
-        let mut daemon = Daemon::new(&KIND, flavor, KIND.name);
+        let mut daemon = Daemon::new(&KIND, flavor);
         daemon.arg("-n");
         daemon.arg(namesrv);
         let (port, ha_port) = (daemon.port(PORT), daemon.port(HA_PORT));

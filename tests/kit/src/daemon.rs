@@ -60,15 +60,15 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn new(kind: &'static Kind, flavor: Flavor, label: &str) -> Daemon {
+    pub(crate) fn new(kind: &'static Kind, flavor: Flavor) -> Daemon {
         Daemon {
             kind,
             flavor,
-            label: format!("{label} ({flavor:?})"),
+            label: format!("{} ({flavor:?})", kind.name),
             args: Vec::new(),
             env: Vec::new(),
             properties: Properties::default(),
-            dir: guardian::temp_dir(label),
+            dir: guardian::temp_dir(kind.name),
             ports: PortBlock::lease(),
             process: None,
         }
@@ -97,6 +97,17 @@ impl Daemon {
     /// Ours or Java's.
     pub fn flavor(&self) -> Flavor {
         self.flavor
+    }
+
+    /// Hands the directory, the ports and the config over to the other implementation, from the next start on.
+    ///
+    /// # Panics
+    /// When it is running.
+    #[track_caller]
+    pub fn hand_over(&mut self, to: Flavor) {
+        assert!(self.process.is_none(), "{} is still running", self.label);
+        self.flavor = to;
+        self.label = format!("{} ({to:?})", self.kind.name);
     }
 
     /// The daemon's home directory: config file, store and logs are below it.

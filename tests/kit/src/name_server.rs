@@ -23,7 +23,7 @@ impl NameServer {
     /// Prepared but not started: change its config with [`set`](NameServer::set), then call
     /// [`started`](NameServer::started).
     pub fn new(flavor: Flavor) -> NameServer {
-        let mut daemon = Daemon::new(&KIND, flavor, KIND.name);
+        let mut daemon = Daemon::new(&KIND, flavor);
         let port = daemon.port(0);
         let kv_file = daemon.dir().join("namesrv/kvConfig.json");
         let config_file = daemon.dir().join("namesrv/namesrv.properties");

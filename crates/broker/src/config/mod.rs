@@ -213,6 +213,14 @@ table! {
     /// Keep an index by key.
     message_index_enable: bool = true, "messageIndexEnable", important;
 
+    /// End each record with a CRC of all that is in it.
+    enabled_append_prop_crc: bool = false, "enabledAppendPropCRC";
+    /// Compare records with the CRC of all that is in them, where they have one.
+    force_verify_prop_crc: bool = false, "forceVerifyPropCRC";
+    /// Records may also be in light queues, with `enableMultiDispatch`.
+    enable_lmq: bool = false, "enableLmq";
+    /// Records may also be in other queues.
+    enable_multi_dispatch: bool = false, "enableMultiDispatch";
     /// Slots of an index file.
     max_hash_slot_num: i32 = 5_000_000, "maxHashSlotNum", at_least(1);
     /// Entries of an index file.

@@ -90,7 +90,12 @@ fn only_live_keys_change_and_all_or_none() {
     let error = live.update(&properties("autoCreateTopicEnable=true\nlistenPort=1000"), 8).unwrap_err();
     assert!(error.to_string().contains("restart"), "{error}");
     assert!(!live.get().auto_create_topic_enable, "nothing of a refused change is taken");
-    assert!(live.update(&properties("enableLmq=true"), 8).unwrap_err().to_string().contains("no meaning"));
+    assert!(
+        live.update(&properties("enableLiteEventMode=true"), 8)
+            .unwrap_err()
+            .to_string()
+            .contains("no meaning")
+    );
     assert!(live.update(&properties("nonsense=true"), 8).is_err());
 }
 

@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use rmq_proto::fastjson;
 use rmq_store::fault;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tracing::{error, info, warn};
+
+use super::strangers::Strangers;
 
 /// A file of the `config` directory could not be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -37,6 +39,7 @@ pub struct Sheet {
     failing: AtomicBool,
     turn: tokio::sync::Mutex<()>,
     writing: Mutex<()>,
+    strangers: Mutex<Strangers>,
 }
 
 impl Sheet {
@@ -48,6 +51,7 @@ impl Sheet {
             failing: AtomicBool::new(false),
             turn: tokio::sync::Mutex::new(()),
             writing: Mutex::new(()),
+            strangers: Mutex::default(),
         }
     }
 
@@ -69,8 +73,8 @@ impl Sheet {
     }
 
     /// Reads the file; falls back to its `.bak`. A file that can't be parsed is set aside, not deleted as in Java.
-    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<Option<T>, MetaError> {
-        let damaged = match parsed(&self.path) {
+    pub(crate) fn read<T: DeserializeOwned + Serialize>(&self) -> Result<Option<T>, MetaError> {
+        let damaged = match self.parsed(&self.path) {
             Ok(Some(value)) => return Ok(Some(value)),
             Ok(None) => None,
             Err(Unreadable::Io(error)) => return Err(MetaError::new(&self.path, error)),
@@ -80,7 +84,7 @@ impl Sheet {
             self.set_aside(reason)?;
         }
         let copy = with_suffix(&self.path, ".bak");
-        match parsed(&copy) {
+        match self.parsed(&copy) {
             Ok(Some(value)) => {
                 warn!(
                     "{} is missing or damaged; going on from the copy {}",
@@ -109,6 +113,23 @@ impl Sheet {
         }
     }
 
+    /// `None` if there is no such file or it is empty.
+    fn parsed<T: DeserializeOwned + Serialize>(&self, path: &Path) -> Result<Option<T>, Unreadable> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Unreadable::Io(error)),
+        };
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        let damaged = |error: fastjson::Error| Unreadable::Damaged(error.to_string());
+        let value = fastjson::from_slice(&bytes).map_err(damaged)?;
+        *self.strangers.lock() = Strangers::of(&bytes, &value).map_err(damaged)?;
+        info!("loaded {}", path.display());
+        Ok(Some(value))
+    }
+
     fn set_aside(&self, reason: &str) -> Result<(), MetaError> {
         let aside = with_suffix(&self.path, ".damaged");
         fs::rename(&self.path, &aside).map_err(|error| MetaError::new(&self.path, error))?;
@@ -123,7 +144,9 @@ impl Sheet {
         if self.is_saved(version) {
             return Ok(());
         }
-        let written = self.replace(text()?.as_bytes()).map_err(|error| MetaError::new(&self.path, error));
+        let text = text()?;
+        let text = self.strangers.lock().put_back(text).map_err(|error| MetaError::new(&self.path, error))?;
+        let written = self.replace(text.as_bytes()).map_err(|error| MetaError::new(&self.path, error));
         // It is tried again every few seconds: said once is enough.
         match (&written, self.failing.swap(written.is_err(), Ordering::AcqRel)) {
             (Err(error), false) => warn!("can't be written, and will be tried again: {error}"),
@@ -162,21 +185,6 @@ impl Sheet {
 enum Unreadable {
     Io(io::Error),
     Damaged(String),
-}
-
-/// `None` if there is no such file or it is empty.
-fn parsed<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Unreadable> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Unreadable::Io(error)),
-    };
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Ok(None);
-    }
-    let value = fastjson::from_slice(&bytes).map_err(|error| Unreadable::Damaged(error.to_string()))?;
-    info!("loaded {}", path.display());
-    Ok(Some(value))
 }
 
 /// Puts a new content in the place of a file: both a crash before and one after leave a whole file.
@@ -254,7 +262,8 @@ mod tests {
         put(&sheet, r#"{"a":1}"#);
         put(&sheet, r#"{"a":2}"#);
         assert_eq!(sheet.read::<Table>().unwrap().unwrap()["a"], 2);
-        assert_eq!(parsed::<Table>(&with_suffix(&sheet.path, ".bak")).ok().flatten().unwrap()["a"], 1);
+        let copy = with_suffix(&sheet.path, ".bak");
+        assert_eq!(sheet.parsed::<Table>(&copy).ok().flatten().unwrap()["a"], 1);
     }
 
     /// As on a full disk: the new text can't be written, and the file and its copy stay what they were.
@@ -271,7 +280,7 @@ mod tests {
             assert!(sheet.write(|| Ok(r#"{"a":3}"#.to_owned())).is_err());
         }
         assert_eq!(sheet.read::<Table>().unwrap().unwrap()["a"], 2);
-        let copy = || parsed::<Table>(&with_suffix(&sheet.path, ".bak")).ok().flatten().unwrap()["a"];
+        let copy = || sheet.parsed::<Table>(&with_suffix(&sheet.path, ".bak")).ok().flatten().unwrap()["a"];
         assert_eq!(copy(), 1);
         fs::remove_dir(&in_the_way).unwrap();
         sheet.write(|| Ok(r#"{"a":3}"#.to_owned())).unwrap();

@@ -7,6 +7,7 @@ mod attributes;
 pub mod groups;
 pub mod json_file;
 pub mod offsets;
+mod strangers;
 pub mod topics;
 
 pub use groups::Groups;

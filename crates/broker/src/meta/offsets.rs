@@ -23,6 +23,8 @@ type Table = DashMap<String, BTreeMap<i32, i64>>;
 pub struct Offsets {
     config: Arc<LiveConfig>,
     committed: Table,
+    /// Offsets in light queues, kept for Java.
+    light: Option<BTreeMap<String, i64>>,
     pulled: Table,
     resets: Table,
     version: Mutex<Version>,
@@ -46,19 +48,22 @@ fn split(key: &str) -> Option<(&str, &str)> {
 }
 
 impl Offsets {
-    /// Reads `consumerOffset.json` of a directory.
+    /// Reads `consumerOffset.json` of a directory; with `enableLmq`, Java keeps all offsets in another file.
     pub fn open(directory: &Path, config: Arc<LiveConfig>) -> Result<Self, MetaError> {
-        let sheet = Sheet::new(directory.join("consumerOffset.json"));
+        let name = if config.get().enable_lmq { "lmqConsumerOffset.json" } else { "consumerOffset.json" };
+        let sheet = Sheet::new(directory.join(name));
         let committed = Table::new();
+        let mut light = None;
         let mut data = DataVersion { timestamp: now_ms(), ..DataVersion::default() };
         if let Some(file) = sheet.read::<ConsumerOffsets>()? {
             data = file.data_version.unwrap_or(data);
+            light = file.lmq_offset_table;
             for (key, queues) in file.offset_table {
                 committed.insert(key, queues);
             }
         }
         let version = Mutex::new(Version { data, commits: 0 });
-        Ok(Self { config, committed, pulled: Table::new(), resets: Table::new(), version, sheet })
+        Ok(Self { config, committed, light, pulled: Table::new(), resets: Table::new(), version, sheet })
     }
 
     /// Notes that everything below `offset` is consumed. `client` is for the log only.
@@ -241,7 +246,8 @@ impl Saved for Offsets {
     }
 
     fn text(&self) -> Result<String, MetaError> {
-        fastjson::to_string_pretty(&self.snapshot())
+        let file = ConsumerOffsets { lmq_offset_table: self.light.clone(), ..self.snapshot() };
+        fastjson::to_string_pretty(&file)
             .map_err(|error| MetaError::new(Path::new("consumerOffset.json"), error))
     }
 }

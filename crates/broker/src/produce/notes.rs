@@ -19,9 +19,9 @@ pub(super) struct Notes<'a> {
     timer_out: bool,
     priority: Option<i32>,
     sharded: bool,
-    /// KEYS has content.
-    pub(super) has_keys: bool,
     lite_topic: Option<&'a str>,
+    /// The message goes to light queues too.
+    pub(super) light: bool,
     /// The stored form can be kept as it is, with the broker's properties behind it.
     tidy: bool,
 }
@@ -38,8 +38,8 @@ impl<'a> Notes<'a> {
             timer_out: false,
             priority: None,
             sharded: false,
-            has_keys: false,
             lite_topic: None,
+            light: false,
             tidy: true,
         };
         properties::pairs(raw).for_each(|(key, value)| notes.note(key, value));
@@ -62,12 +62,17 @@ impl<'a> Notes<'a> {
                 self.tidy = false;
             }
             property::SHARDING_KEY => self.sharded = true,
-            property::KEYS => self.has_keys = !value.trim().is_empty(),
-            property::LITE_TOPIC => self.lite_topic = Some(value),
+            property::LITE_TOPIC => {
+                self.lite_topic = Some(value);
+                self.light = true;
+            }
             property::POP_CK | property::MSG_REGION | property::TRACE_ON | property::CLUSTER => {
                 self.tidy = false
             }
-            property::INNER_MULTI_DISPATCH => self.tidy = false,
+            property::INNER_MULTI_DISPATCH => {
+                self.light |= !value.trim().is_empty();
+                self.tidy = false;
+            }
             _ => {}
         }
     }

@@ -59,6 +59,16 @@ impl TopicConfig {
         }
     }
 
+    /// The attribute, if any, because of which Java keeps the topic in files of another kind: one queue entry
+    /// for a whole batch, or only the newest message of each key.
+    pub fn other_files(&self) -> Option<&'static str> {
+        let is = |key: &str, wanted: &str| self.attributes.get(key).is_some_and(|value| value == wanted);
+        if is(attribute::QUEUE_TYPE, "BatchCQ") {
+            return Some("queue.type=BatchCQ");
+        }
+        is(attribute::CLEANUP_POLICY, "COMPACTION").then_some("cleanup.policy=COMPACTION")
+    }
+
     /// The kind of messages that the topic is for: normal ones unless an attribute says otherwise.
     pub fn message_type(&self) -> TopicMessageType {
         let name = self.attributes.get(attribute::MESSAGE_TYPE);

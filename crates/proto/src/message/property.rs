@@ -122,7 +122,7 @@ pub const BORN_TIMESTAMP: &str = "BORN_TIMESTAMP";
 pub const DLQ_ORIGIN_TOPIC: &str = "DLQ_ORIGIN_TOPIC";
 /// Offset id that a dead letter had.
 pub const DLQ_ORIGIN_MESSAGE_ID: &str = "DLQ_ORIGIN_MESSAGE_ID";
-/// CRC of the whole record, see [`super::crc::crc_property`].
+/// CRC of the whole record, see [`super::record::seal`].
 pub const CRC32: &str = "__CRC32#";
 
 /// Properties whose name starts so are for the broker's own use and are never stored.

@@ -19,7 +19,11 @@ use std::{
 
 use bytes::{BufMut, Bytes};
 
-use super::{Message, Properties, crc::crc31, flags};
+use super::{
+    Message, Properties,
+    crc::{CRC_PROPERTY_LEN, crc_property, crc31},
+    flags,
+};
 
 /// Magic of a record whose topic length is one byte.
 pub const MAGIC_V1: i32 = -626_843_481;
@@ -34,6 +38,8 @@ pub const FIXED_LEN: usize = 91;
 
 /// Java reads the topic length of a V1 record as a signed byte, so longer topics need V2.
 const MAX_TOPIC_V1: usize = 127;
+/// What ends each property.
+const PROPERTY_END: u8 = 2;
 const QUEUE_OFFSET_AT: usize = 20;
 const PHYSICAL_OFFSET_AT: usize = 28;
 const SYS_FLAG_AT: usize = 36;
@@ -67,6 +73,9 @@ pub enum RecordError {
         /// Of the bytes that are there.
         computed: u32,
     },
+    /// Something in the record is not what was stored.
+    #[error("the record ends with a CRC that is not its own")]
+    WholeCrc,
     /// The topic is too long to be written.
     #[error("the topic has {0} bytes, a record holds at most 32767")]
     TopicTooLong(usize),
@@ -183,6 +192,25 @@ pub fn place(head: &mut [u8], queue_offset: i64, physical_offset: i64, store_tim
     put(at, store_timestamp);
 }
 
+/// Room at the end of stored properties for the CRC of the whole record (Java: `enabledAppendPropCRC`).
+/// [`seal`] fills it.
+pub fn with_room_for_crc(properties: &[u8]) -> Vec<u8> {
+    let mut room = Vec::with_capacity(properties.len() + 1 + CRC_PROPERTY_LEN);
+    room.extend_from_slice(properties);
+    if room.last().is_some_and(|last| *last != PROPERTY_END) {
+        room.push(PROPERTY_END);
+    }
+    room.resize(room.len() + CRC_PROPERTY_LEN, PROPERTY_END);
+    room
+}
+
+/// Writes the CRC of a whole record into the room at its end. Comes after [`place`].
+pub fn seal(record: &mut [u8]) {
+    if let Some((whole, room)) = record.split_last_chunk_mut::<CRC_PROPERTY_LEN>() {
+        *room = crc_property(crc31(whole));
+    }
+}
+
 /// A record seen in place: its lengths are checked, nothing is copied.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordView<'a> {
@@ -269,6 +297,18 @@ impl<'a> RecordView<'a> {
             Ok(())
         } else {
             Err(RecordError::Crc { stored, computed })
+        }
+    }
+
+    /// Compares the whole record with the CRC at its end, if it has one there.
+    pub fn check_whole(&self) -> Result<(), RecordError> {
+        const NAME: &[u8] = b"__CRC32#\x01";
+        match self.bytes.split_last_chunk::<CRC_PROPERTY_LEN>() {
+            Some((whole, stored)) if self.bytes.len() - self.properties_at >= stored.len() => {
+                let is_own = !stored.starts_with(NAME) || *stored == crc_property(crc31(whole));
+                if is_own { Ok(()) } else { Err(RecordError::WholeCrc) }
+            }
+            _ => Ok(()),
         }
     }
 

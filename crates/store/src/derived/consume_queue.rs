@@ -71,6 +71,8 @@ struct State {
     min_for: Option<u64>,
     /// Behind the last unit.
     max: i64,
+    /// Behind the last unit before some were forgotten.
+    had: i64,
     /// Physical offset behind the last record.
     indexed: u64,
     /// The last units, not in a file yet.
@@ -170,6 +172,10 @@ impl ConsumeQueue {
             let file = self.file(&mut state, start).doing("open", &self.dir)?;
             let keep = file.count(|unit| (unit.physical_offset as u64) < limit);
             let keep = keep.doing("read", &self.dir)?;
+            if file.unit(keep).doing("read", &self.dir)?.is_some() {
+                let had = start + file.count(|_| true).doing("read", &self.dir)?;
+                state.had = state.had.max(had);
+            }
             if keep > 0 {
                 file.clear_from(keep).doing("truncate", &self.dir)?;
                 let last = file.unit(keep - 1).doing("read", &self.dir)?;
@@ -242,6 +248,13 @@ impl ConsumeQueue {
     pub(crate) fn extent(&self) -> (i64, i64) {
         let state = self.state.lock();
         (state.first(), state.max)
+    }
+
+    /// The damaged records of the log may be those of units that were forgotten: their offsets are not
+    /// given again.
+    pub(crate) fn fill_forgotten(&self) -> bool {
+        let had = self.state.lock().had;
+        self.fill_to(had)
     }
 
     /// Puts fillers up to an offset in place of records that are lost; false if there is no need.

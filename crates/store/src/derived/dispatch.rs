@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 use rmq_proto::{
-    message::{RecordView, flags, hash::tags_code, properties, property},
+    message::{RecordView, flags, hash, properties, property},
     topic::system,
 };
 
@@ -22,7 +22,7 @@ use super::{
     queues::Queues,
 };
 use crate::{
-    config::DelayLevels,
+    config::{DelayLevels, StoreConfig},
     error::{IoContext, StoreError},
     fault,
     log::{
@@ -32,6 +32,9 @@ use crate::{
     },
     progress::Progress,
 };
+
+/// What names of light queues begin with: queues of their own that hold records of other topics.
+pub(crate) const LIGHT_PREFIX: &str = "%LMQ%";
 
 /// A record that became visible to readers.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +72,7 @@ pub(crate) struct Dispatcher {
     /// Since when the index lacks records; they are put into it when it can be written again.
     index_gap: Mutex<Option<Gap>>,
     delay_levels: DelayLevels,
+    light_queues: bool,
     on_arrival: OnArrival,
 }
 
@@ -87,7 +91,7 @@ impl std::fmt::Debug for Dispatcher {
 
 impl Dispatcher {
     /// Starts at the log's beginning; recovery moves it.
-    pub(crate) fn new(delay_levels: DelayLevels, on_arrival: OnArrival) -> Self {
+    pub(crate) fn new(config: &StoreConfig, on_arrival: OnArrival) -> Self {
         Self {
             turn: Mutex::new(()),
             done: Progress::default(),
@@ -96,7 +100,8 @@ impl Dispatcher {
             damaged: AtomicU64::new(0),
             gaps: AtomicU64::new(0),
             index_gap: Mutex::default(),
-            delay_levels,
+            delay_levels: config.delay_levels.clone(),
+            light_queues: config.light_queues,
             on_arrival,
         }
     }
@@ -207,9 +212,10 @@ impl Dispatcher {
         let _ = fault::hit(fault::DISPATCH);
         let topic = view.topic();
         let stored = view.properties();
-        if flags::is_queued(view.sys_flag()) {
+        // Java keeps inner batches in queues of another kind.
+        if flags::is_queued(view.sys_flag()) && view.sys_flag() & flags::INNER_BATCH == 0 {
             let unit = unit_of(view, &self.delay_levels);
-            let put = put(queues, &topic, view, unit);
+            let put = put(queues, &topic, view.queue_id(), view.queue_offset(), unit);
             if put == Put::AddedBehindGap {
                 self.gaps.fetch_add(1, Ordering::Relaxed);
             }
@@ -224,6 +230,16 @@ impl Dispatcher {
                     store_timestamp: view.store_timestamp(),
                     properties: &stored,
                 });
+            }
+        }
+        if self.light_queues && flags::is_queued(view.sys_flag()) {
+            let unit = Unit {
+                physical_offset: view.physical_offset(),
+                size: view.size() as i32,
+                tags_code: properties::get(&stored, property::TAGS).map_or(0, hash::tags_code),
+            };
+            for (name, offset) in light_queues(&stored) {
+                put(queues, name, 0, offset, unit);
             }
         }
         if let Some(index) = index {
@@ -263,6 +279,14 @@ impl Dispatcher {
     }
 }
 
+/// The light queues that a record is also in, with its offset in each.
+fn light_queues(stored: &str) -> impl Iterator<Item = (&str, i64)> {
+    let list = |key| properties::get(stored, key).unwrap_or_default().split(',');
+    let offsets = list(property::INNER_MULTI_QUEUE_OFFSET).map(|offset| offset.parse().unwrap_or(-1));
+    let queues = list(property::INNER_MULTI_DISPATCH).zip(offsets);
+    queues.filter(|(name, _)| name.starts_with(LIGHT_PREFIX))
+}
+
 /// The unit that a queue has for a record.
 pub(crate) fn unit_of(view: &RecordView<'_>, delay_levels: &DelayLevels) -> Unit {
     let stored = view.properties();
@@ -281,7 +305,7 @@ fn tags_code_of(view: &RecordView<'_>, stored: &str, delay_levels: &DelayLevels)
     {
         return delay_levels.due_ms(level, view.store_timestamp());
     }
-    properties::get(stored, property::TAGS).map_or(0, tags_code)
+    properties::get(stored, property::TAGS).map_or(0, hash::tags_code)
 }
 
 fn make_up(log: &CommitLog, index: &Index, from: u64, until: u64) -> Result<(), StoreError> {
@@ -319,15 +343,15 @@ fn put_keys(index: &Index, view: &RecordView<'_>) -> io::Result<()> {
     index.put(&keys, view.physical_offset(), view.store_timestamp())
 }
 
-fn put(queues: &Queues, topic: &str, view: &RecordView<'_>, unit: Unit) -> Put {
-    if view.queue_offset() < 0 {
+fn put(queues: &Queues, topic: &str, queue_id: i32, queue_offset: i64, unit: Unit) -> Put {
+    if queue_offset < 0 || queues.is_of_batches(topic) {
         return Put::Refused;
     }
-    let Some(queue) = queues.get_or_create(topic, view.queue_id()) else {
+    let Some(queue) = queues.get_or_create(topic, queue_id) else {
         tracing::warn!(offset = unit.physical_offset, "a record has a topic that can't be a queue's");
         return Put::Refused;
     };
-    let put = queue.put(view.queue_offset(), unit);
+    let put = queue.put(queue_offset, unit);
     if matches!(put, Put::Added | Put::AddedBehindGap) {
         queues.activate(&queue);
     }

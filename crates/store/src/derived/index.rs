@@ -95,9 +95,11 @@ impl Index {
         let mut files = Vec::new();
         let mut intact = true;
         for path in paths {
+            // A file is followed by another one only when it is full, and has an entry from its first moment.
+            intact &= files.last().is_none_or(IndexFile::is_full);
             let opened =
                 if intact { IndexFile::open(path.clone(), shape).doing("open", &path)? } else { None };
-            match opened {
+            match opened.filter(|file| !file.is_empty()) {
                 Some(file) => files.push(file),
                 None => {
                     tracing::warn!(path = %path.display(), "an index file is made again from the log");
@@ -190,13 +192,16 @@ impl Index {
         hits
     }
 
-    /// Makes everything survive a power cut; returns the store time of the newest record in it. Records
-    /// are put meanwhile.
+    /// Makes everything survive a power cut; returns the store time of the newest record in a full file.
+    /// After a crash, Java throws away files that end later and, with `messageIndexSafe`, makes them again
+    /// from that time on: an earlier part of the file that is being filled would be lost. Records are put
+    /// meanwhile.
     pub(crate) fn sync(&self) -> Result<i64, StoreError> {
         let (end_timestamp, dirty, created) = {
             let files = self.files.read();
             let created = self.created.swap(false, Ordering::SeqCst);
-            let end = files.last().map_or(0, |file| file.header().end_timestamp);
+            let full = files.iter().rev().find(|file| file.is_full());
+            let end = full.map_or(0, |file| file.header().end_timestamp);
             (end, files.iter().filter_map(IndexFile::take_dirty).collect::<Vec<_>>(), created)
         };
         let synced = fault::hit(fault::INDEX_SYNC)

@@ -25,7 +25,8 @@ pub struct Unit {
     pub physical_offset: i64,
     /// Length of the record, bytes.
     pub size: i32,
-    /// Hash of the tags; for delayed messages the time of delivery, ms.
+    /// Hash of the tags; for delayed messages the time of delivery, ms. For both, Java can keep a place in
+    /// its `consumequeue_ext` here instead, see [`Unit::is_extended`].
     pub tags_code: i64,
 }
 
@@ -40,6 +41,12 @@ impl Unit {
     /// Whether no record belongs to it.
     pub(crate) fn is_filler(&self) -> bool {
         self.size == i32::MAX
+    }
+
+    /// Whether the tags code only says where in `consumequeue_ext` Java keeps the real one
+    /// (`enableConsumeQueueExt`): such places are below all hashes and times. The record knows it as well.
+    pub(crate) fn is_extended(&self) -> bool {
+        self.tags_code < i64::from(i32::MIN)
     }
 
     /// Whether it is one at all.

@@ -1,7 +1,7 @@
 //! All queues, by topic and number.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     panic::resume_unwind,
     path::{Path, PathBuf},
@@ -36,8 +36,12 @@ type Topics = HashMap<Arc<str>, HashMap<i32, Arc<ConsumeQueue>>>;
 #[derive(Debug)]
 pub(crate) struct Queues {
     dir: PathBuf,
+    /// Directories in which Java keeps more about topics, and which go with them.
+    javas: [PathBuf; 2],
     units_per_file: u64,
     open_files: OpenFiles,
+    /// Topics whose queues are of another kind, which only Java's broker serves (`queue.type=BatchCQ`).
+    of_batches: RwLock<HashSet<String>>,
     topics: RwLock<Topics>,
     /// Those with units in memory or open files.
     active: Mutex<Vec<Arc<ConsumeQueue>>>,
@@ -56,8 +60,10 @@ impl Queues {
         fs::create_dir_all(&dir).doing("create", &dir)?;
         let queues = Self {
             dir,
+            javas: [config.batch_queue_dir(), config.extended_queue_dir()],
             units_per_file: config.units_per_queue_file(),
             open_files: OpenFiles::default(),
+            of_batches: RwLock::new(topics_of_batches(&config.batch_queue_dir())?),
             topics: RwLock::default(),
             active: Mutex::default(),
             flushing: Mutex::default(),
@@ -84,12 +90,18 @@ impl Queues {
         self.topics.read().get(topic)?.get(&id).cloned()
     }
 
+    /// Whether a topic's queues are of the kind that only Java's broker serves. Queues of ours would keep that
+    /// from starting.
+    pub(crate) fn is_of_batches(&self, topic: &str) -> bool {
+        self.of_batches.read().contains(topic)
+    }
+
     /// A queue; `None` if its name can't be that of a directory below ours.
     pub(crate) fn get_or_create(&self, topic: &str, id: i32) -> Option<Arc<ConsumeQueue>> {
         if let Some(queue) = self.get(topic, id) {
             return Some(queue);
         }
-        if !is_safe_name(topic) || id < 0 {
+        if !is_safe_name(topic) || id < 0 || self.is_of_batches(topic) {
             return None;
         }
         let mut topics = self.topics.write();
@@ -114,6 +126,15 @@ impl Queues {
     /// Forgets all units whose records begin at or behind `limit`. Queues without any other are gone.
     pub(crate) fn truncate(&self, limit: u64) -> Result<(), StoreError> {
         self.each(|queue| queue.truncate(limit))
+    }
+
+    /// Keeps offsets whose records were damaged from being given again.
+    pub(crate) fn fill_forgotten(&self) {
+        for queue in self.all() {
+            if queue.fill_forgotten() {
+                self.activate(&queue);
+            }
+        }
     }
 
     /// Does something with each queue that waits for the file system; with very many, side by side.
@@ -183,13 +204,17 @@ impl Queues {
         if !is_safe_name(topic) {
             return Err(StoreError::TopicName(topic.to_owned()));
         }
-        let dir = self.dir.join(topic);
-        fault::hit(fault::DELETE_TOPIC).doing("remove", &dir)?;
-        match fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            // The checkpoint that follows says that the topic's records need not be looked at again.
-            other => other.doing("remove", &dir).and_then(|()| sync_dir(&self.dir)),
+        for dir in self.javas.iter().chain([&self.dir]) {
+            let topic_dir = dir.join(topic);
+            fault::hit(fault::DELETE_TOPIC).doing("remove", &topic_dir)?;
+            match fs::remove_dir_all(&topic_dir) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                // The checkpoint that follows says that the topic's records need not be looked at again.
+                other => other.doing("remove", &topic_dir).and_then(|()| sync_dir(dir))?,
+            }
         }
+        self.of_batches.write().remove(topic);
+        Ok(())
     }
 }
 
@@ -198,6 +223,13 @@ impl Queues {
 pub(crate) fn is_safe_name(topic: &str) -> bool {
     let is_dots = topic == "." || topic == "..";
     !topic.is_empty() && topic.len() <= 255 && !is_dots && !topic.contains(['/', '\0'])
+}
+
+fn topics_of_batches(dir: &Path) -> Result<HashSet<String>, StoreError> {
+    if !dir.exists() {
+        return Ok(HashSet::new());
+    }
+    Ok(directories(dir)?.into_iter().map(|(topic, _)| topic).collect())
 }
 
 fn directories(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {

@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::queues::Queues;
+use super::{dispatch::LIGHT_PREFIX, queues::Queues};
 use crate::{
     error::{IoContext, StoreError},
     fault,
@@ -82,8 +82,9 @@ impl Roster {
     pub(crate) fn write(root: &Path, queues: &Queues, log_start: u64) -> Result<(), StoreError> {
         let mut text = format!("queues 1 {log_start}\n");
         for queue in queues.all() {
-            // A name with a line break is possible in the log only, and not worth a format.
-            if !queue.topic().contains('\n') {
+            // A name with a line break is possible in the log only, and not worth a format. Light queues get
+            // their offsets from Java.
+            if !queue.topic().contains('\n') && !queue.topic().starts_with(LIGHT_PREFIX) {
                 let (first, next) = queue.extent();
                 let _ = writeln!(text, "{} {first} {next} {}", queue.id(), queue.topic());
             }

@@ -8,7 +8,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use rmq_proto::message::{
-    Record, RecordView, flags,
+    Record, RecordError, RecordView, flags,
     record::{BLANK_LEN, FIXED_LEN, MAGIC_BLANK},
 };
 
@@ -48,7 +48,7 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(
     log: &CommitLog,
     from: u64,
-    check_crc: bool,
+    check_sums: impl Fn(&RecordView<'_>) -> Result<(), RecordError>,
     mut each: impl FnMut(&RecordView<'_>),
 ) -> Result<Recovered, StoreError> {
     let limit = log.files().last().map_or(0, |file| file.end());
@@ -63,7 +63,7 @@ pub(crate) fn recover(
         let at = cursor.at();
         fault::hit(fault::RECOVER_WALK).doing("read", log.files().dir())?;
         let damage = match cursor.step(limit).doing("read", log.files().dir())? {
-            Step::Record(view) => match check(&view, check_crc) {
+            Step::Record(view) => match check(&view, &check_sums) {
                 Ok(()) => {
                     found.records += 1;
                     found.last_timestamp = view.store_timestamp();
@@ -94,7 +94,10 @@ pub(crate) fn recover(
     Ok(found)
 }
 
-fn check(view: &RecordView<'_>, check_crc: bool) -> Result<(), Damage> {
+fn check(
+    view: &RecordView<'_>,
+    check_sums: impl Fn(&RecordView<'_>) -> Result<(), RecordError>,
+) -> Result<(), Damage> {
     // A write that was cut short leaves zeros. The CRC covers the body only, but neither a topic nor
     // stored properties end with a zero.
     if view.bytes().ends_with(&[0]) && !view.properties().is_empty() || view.topic().ends_with('\0') {
@@ -103,10 +106,7 @@ fn check(view: &RecordView<'_>, check_crc: bool) -> Result<(), Damage> {
     if has_lost_sector(view) {
         return Err(Damage::Torn);
     }
-    if check_crc {
-        view.check_body()?;
-    }
-    Ok(())
+    Ok(check_sums(view)?)
 }
 
 /// Whether a whole sector of the properties is zeros. A power cut can leave out any sector of what was

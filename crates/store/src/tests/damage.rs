@@ -132,3 +132,23 @@ fn no_flipped_bit_in_derived_files_breaks_a_store() {
         }
     }
 }
+
+/// The last record of a queue is damaged, and behind it lies one of another queue.
+#[test]
+fn the_offset_of_a_damaged_last_record_is_not_given_again() {
+    let lab = Lab::new();
+    let store = lab.open();
+    let places: Vec<_> = (0..3).map(|n| send(&store, "T", 0, &format!("{n}:"))).collect();
+    send(&store, "U", 0, "0:");
+    store.core_for_tests().queues.flush(true).unwrap();
+    drop(store);
+    flip(&lab, places[2].physical_offset + 86, 1);
+    for _ in 0..2 {
+        let store = lab.open();
+        assert_eq!(numbers(&store), [0, 1]);
+        assert_eq!(store.queue_range("T", 0), (0, 3));
+    }
+    let store = lab.open();
+    assert_eq!(send(&store, "T", 0, "3:").queue_offset, 3);
+    assert_eq!(numbers(&store), [0, 1, 3]);
+}

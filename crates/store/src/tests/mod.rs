@@ -3,6 +3,7 @@
 mod append;
 mod damage;
 mod model;
+mod options;
 mod reading;
 mod recovery;
 mod retention;
