@@ -41,6 +41,7 @@ mod disk;
 mod error;
 pub mod fault;
 mod file;
+pub mod inspect;
 mod log;
 mod opening;
 mod progress;

@@ -93,7 +93,7 @@ impl Core {
         let log_start = self.log.files().first().map_or(0, |file| file.start());
         let marks = self.checkpoint.lock().marks();
         let trusted = if aborted {
-            self.synced_until(&marks).unwrap_or(log_start)
+            synced_until(&self.log, &marks).unwrap_or(log_start)
         } else {
             self.queues.truncate(u64::MAX >> 1)?;
             self.last_queued().unwrap_or(log_start)
@@ -183,28 +183,26 @@ impl Core {
         let queues = self.queues.all();
         queues.iter().max_by_key(|queue| queue.indexed())?.last()
     }
+}
 
-    /// Where the checkpoint says that a record begins up to which everything was synced; else the
-    /// beginning of the newest file that began before.
-    fn synced_until(&self, marks: &Marks) -> Option<u64> {
-        let offset = u64::try_from(marks.queue_offset).ok()?;
-        let files = self.log.files().all();
-        // Both numbers must speak of the same record: either may be damaged.
-        if offset > 0
-            && let Some(file) = self.log.files().at(offset)
-            && record_at(&file, offset).is_some_and(|view| view.store_timestamp() == marks.queue_timestamp)
-        {
-            return Some(offset);
-        }
-        let before = marks.log_timestamp.min(marks.queue_timestamp) - CHECKPOINT_SLACK_MS;
-        let began_before = |file: &MappedFile| {
-            record_at(file, file.start()).is_some_and(|view| match offset {
-                0 => view.store_timestamp() <= before,
-                _ => view.physical_offset() as u64 <= offset,
-            })
-        };
-        files.iter().rev().find(|file| began_before(file)).map(|file| file.start())
+/// Where the checkpoint says that a record begins up to which everything was synced; else the beginning
+/// of the newest file that began before.
+pub(crate) fn synced_until(log: &CommitLog, marks: &Marks) -> Option<u64> {
+    let offset = u64::try_from(marks.queue_offset).ok()?;
+    // Both numbers must speak of the same record: either may be damaged.
+    if offset > 0
+        && let Some(file) = log.files().at(offset)
+        && record_at(&file, offset).is_some_and(|view| view.store_timestamp() == marks.queue_timestamp)
+    {
+        return Some(offset);
     }
+    let before = marks.log_timestamp.min(marks.queue_timestamp).saturating_sub(CHECKPOINT_SLACK_MS);
+    let began_before = |file: &MappedFile| {
+        record_at(file, file.start()).is_some_and(|view| {
+            view.store_timestamp() <= before && (offset == 0 || view.physical_offset() as u64 <= offset)
+        })
+    };
+    log.files().all().iter().rev().find(|file| began_before(file)).map(|file| file.start())
 }
 
 fn record_at(file: &MappedFile, offset: u64) -> Option<RecordView<'_>> {

@@ -18,6 +18,7 @@ pub fn binary(name: &str) -> PathBuf {
             "mqnamesrv" => "rmq-namesrv",
             "mqbroker" => "rmq-broker",
             "mqadmin" => "rmq-mqadmin",
+            "mqstore" => "rmq-store",
             other => other,
         };
         let release = if profile.ends_with("release") { " --release" } else { "" };

@@ -279,33 +279,46 @@ impl Dispatcher {
     }
 }
 
+/// A record's entry in its queue.
+pub(crate) fn unit_of(view: &RecordView<'_>, levels: &DelayLevels) -> Unit {
+    let stored = view.properties();
+    // Java: queue entries of delayed messages hold the time of delivery instead of a hash.
+    let code = match delay_level(&view.topic(), &stored) {
+        Some(level) => levels.due_ms(level, view.store_timestamp()),
+        None => properties::get(&stored, property::TAGS).map_or(0, hash::tags_code),
+    };
+    Unit { physical_offset: view.physical_offset(), size: view.size() as i32, tags_code: code }
+}
+
+/// The level of a record that waits in the topic of delayed messages.
+pub(crate) fn delay_level(topic: &str, stored: &str) -> Option<i32> {
+    if topic != system::SCHEDULE {
+        return None;
+    }
+    let level = properties::get(stored, property::DELAY)?.parse().ok();
+    level.filter(|level| *level > 0)
+}
+
+/// What a record is indexed by, if it is at all.
+pub(crate) fn keys_of<'a>(view: &RecordView<'_>, topic: &'a str, stored: &'a str) -> Option<Keys<'a>> {
+    // Java indexes half messages but not rolled back ones.
+    if flags::transaction(view.sys_flag()) == flags::TRANSACTION_ROLLBACK {
+        return None;
+    }
+    Some(Keys {
+        topic,
+        unique: properties::get(stored, property::UNIQ_KEY),
+        keys: properties::get(stored, property::KEYS),
+        tags: properties::get(stored, property::TAGS),
+    })
+}
+
 /// The light queues that a record is also in, with its offset in each.
 fn light_queues(stored: &str) -> impl Iterator<Item = (&str, i64)> {
     let list = |key| properties::get(stored, key).unwrap_or_default().split(',');
     let offsets = list(property::INNER_MULTI_QUEUE_OFFSET).map(|offset| offset.parse().unwrap_or(-1));
     let queues = list(property::INNER_MULTI_DISPATCH).zip(offsets);
     queues.filter(|(name, _)| name.starts_with(LIGHT_PREFIX))
-}
-
-/// The unit that a queue has for a record.
-pub(crate) fn unit_of(view: &RecordView<'_>, delay_levels: &DelayLevels) -> Unit {
-    let stored = view.properties();
-    Unit {
-        physical_offset: view.physical_offset(),
-        size: view.size() as i32,
-        tags_code: tags_code_of(view, &stored, delay_levels),
-    }
-}
-
-fn tags_code_of(view: &RecordView<'_>, stored: &str, delay_levels: &DelayLevels) -> i64 {
-    // Java: queue entries of delayed messages hold the time of delivery instead of a hash.
-    if *view.topic() == *system::SCHEDULE
-        && let Some(level) = properties::get(stored, property::DELAY)
-        && let Ok(level @ 1..) = level.parse::<i32>()
-    {
-        return delay_levels.due_ms(level, view.store_timestamp());
-    }
-    properties::get(stored, property::TAGS).map_or(0, hash::tags_code)
 }
 
 fn make_up(log: &CommitLog, index: &Index, from: u64, until: u64) -> Result<(), StoreError> {
@@ -329,18 +342,11 @@ fn make_up(log: &CommitLog, index: &Index, from: u64, until: u64) -> Result<(), 
 }
 
 fn put_keys(index: &Index, view: &RecordView<'_>) -> io::Result<()> {
-    // Java indexes half messages but not rolled back ones.
-    if flags::transaction(view.sys_flag()) == flags::TRANSACTION_ROLLBACK {
-        return Ok(());
-    }
     let (topic, stored) = (view.topic(), view.properties());
-    let keys = Keys {
-        topic: &topic,
-        unique: properties::get(&stored, property::UNIQ_KEY),
-        keys: properties::get(&stored, property::KEYS),
-        tags: properties::get(&stored, property::TAGS),
-    };
-    index.put(&keys, view.physical_offset(), view.store_timestamp())
+    match keys_of(view, &topic, &stored) {
+        Some(keys) => index.put(&keys, view.physical_offset(), view.store_timestamp()),
+        None => Ok(()),
+    }
 }
 
 fn put(queues: &Queues, topic: &str, queue_id: i32, queue_offset: i64, unit: Unit) -> Put {

@@ -32,7 +32,7 @@ pub(crate) struct Keys<'a> {
 
 impl Keys<'_> {
     /// The index keys. Java 5.4 and later also index the tags.
-    fn each(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn each(&self) -> impl Iterator<Item = String> {
         let keys = self.unique.into_iter().chain(self.keys.unwrap_or_default().split(' '));
         let keys = keys.filter(|key| !key.is_empty()).map(|key| key_of(self.topic, key));
         keys.chain(self.tags.filter(|tags| !tags.is_empty()).map(|tags| tag_of(self.topic, tags)))

@@ -29,7 +29,7 @@ const SLOT_LEN: u64 = 4;
 const ENTRY_LEN: u64 = 20;
 
 /// Sizes of an index file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// Slots of the hash table.
     pub(crate) slots: u32,
@@ -43,6 +43,27 @@ impl Shape {
         self.entry_at(self.entries)
     }
 
+    /// Finds the sizes of a file that has entries: those with which its header, its first and last entry
+    /// and the last one's slot fit. `None` if there are none.
+    pub(crate) fn of(path: &Path) -> io::Result<Option<Self>> {
+        let len = fs::metadata(path)?.len();
+        let mut file = IndexFile::view(path.to_owned(), Self { slots: 1, entries: 2 })?;
+        let words = len.saturating_sub(HEADER_LEN) / SLOT_LEN;
+        if file.is_empty() || words * SLOT_LEN + HEADER_LEN != len {
+            return Ok(None);
+        }
+        // An entry is as long as five slots.
+        let slots = (words % 5..words).step_by(5).filter(|slots| *slots > 0);
+        let shapes = slots.map(|slots| Self { slots: slots as u32, entries: ((words - slots) / 5) as u32 });
+        for shape in shapes {
+            file.shape = shape;
+            if file.is_sane() && file.has_its_ends() {
+                return Ok(Some(shape));
+            }
+        }
+        Ok(None)
+    }
+
     fn entry_at(self, number: u32) -> u64 {
         HEADER_LEN + u64::from(self.slots) * SLOT_LEN + u64::from(number) * ENTRY_LEN
     }
@@ -51,7 +72,8 @@ impl Shape {
         HEADER_LEN + u64::from(slot) * SLOT_LEN
     }
 
-    fn slot_of(self, hash: i32) -> u32 {
+    /// The slot of a hash, which is not negative.
+    pub(crate) fn slot_of(self, hash: i32) -> u32 {
         hash as u32 % self.slots
     }
 }
@@ -67,11 +89,29 @@ pub(crate) struct Header {
     pub(crate) begin_offset: i64,
     /// Physical offset of the last entry.
     pub(crate) end_offset: i64,
-    used_slots: i32,
-    count: u32,
+    /// Slots that have an entry, as the writer counted them.
+    pub(crate) used_slots: i32,
+    /// Entries, entry 0 included.
+    pub(crate) count: u32,
 }
 
 impl Header {
+    fn from_bytes(bytes: [u8; HEADER_LEN as usize]) -> Self {
+        let (words, _) = bytes.as_chunks::<8>();
+        let [begin_timestamp, end_timestamp, begin_offset, end_offset] =
+            [0, 1, 2, 3].map(|index| words.get(index).copied().map_or(0, i64::from_be_bytes));
+        let [.., u0, u1, u2, u3, c0, c1, c2, c3] = bytes;
+        Self {
+            begin_timestamp,
+            end_timestamp,
+            begin_offset,
+            end_offset,
+            used_slots: i32::from_be_bytes([u0, u1, u2, u3]),
+            // Java takes 0 and less for 1: a file that was just created.
+            count: i32::from_be_bytes([c0, c1, c2, c3]).max(1) as u32,
+        }
+    }
+
     fn to_bytes(self) -> [u8; HEADER_LEN as usize] {
         let mut bytes = [0; HEADER_LEN as usize];
         let longs = [self.begin_timestamp, self.end_timestamp, self.begin_offset, self.end_offset];
@@ -84,12 +124,39 @@ impl Header {
     }
 }
 
+/// A key of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
-    hash: i32,
-    physical_offset: i64,
-    seconds: i32,
-    previous: u32,
+pub(crate) struct Entry {
+    /// Hash of the key.
+    pub(crate) hash: i32,
+    /// Physical offset of the record.
+    pub(crate) physical_offset: i64,
+    /// When it was stored, seconds since the first entry of the file.
+    pub(crate) seconds: i32,
+    /// Number of the slot's previous entry; 0 for none.
+    pub(crate) previous: u32,
+}
+
+impl Entry {
+    fn from_bytes(bytes: [u8; ENTRY_LEN as usize]) -> Self {
+        let [h0, h1, h2, h3, o0, o1, o2, o3, o4, o5, o6, o7, s0, s1, s2, s3, p0, p1, p2, p3] = bytes;
+        let previous = i32::from_be_bytes([p0, p1, p2, p3]);
+        Self {
+            hash: i32::from_be_bytes([h0, h1, h2, h3]),
+            physical_offset: i64::from_be_bytes([o0, o1, o2, o3, o4, o5, o6, o7]),
+            seconds: i32::from_be_bytes([s0, s1, s2, s3]),
+            previous: previous.max(0) as u32,
+        }
+    }
+
+    fn to_bytes(self) -> [u8; ENTRY_LEN as usize] {
+        let mut bytes = [0; ENTRY_LEN as usize];
+        bytes[..4].copy_from_slice(&self.hash.to_be_bytes());
+        bytes[4..12].copy_from_slice(&self.physical_offset.to_be_bytes());
+        bytes[12..16].copy_from_slice(&self.seconds.to_be_bytes());
+        bytes[16..].copy_from_slice(&self.previous.to_be_bytes());
+        bytes
+    }
 }
 
 /// One index file.
@@ -132,19 +199,39 @@ impl IndexFile {
             return Ok(None);
         }
         let table = MappedTable::open(&path, shape.file_len())?;
-        let long = |at| i64::from_be_bytes(table.read(at));
-        let header = Header {
-            begin_timestamp: long(0),
-            end_timestamp: long(8),
-            begin_offset: long(16),
-            end_offset: long(24),
-            used_slots: i32::from_be_bytes(table.read(32)),
-            // Java takes 0 and less for 1: a file that was just created.
-            count: i32::from_be_bytes(table.read(36)).max(1) as u32,
-        };
-        let is_sane = header.count <= shape.entries && header.begin_offset <= header.end_offset;
-        let dirty = AtomicBool::new(false);
-        Ok(is_sane.then_some(Self { path, table, shape, header, dirty }))
+        let file = Self::of(path, table, shape);
+        Ok(file.is_sane().then_some(file))
+    }
+
+    /// Opens a file only to be read, sane or not.
+    pub(crate) fn view(path: PathBuf, shape: Shape) -> io::Result<Self> {
+        let table = MappedTable::view(&path)?;
+        Ok(Self::of(path, table, shape))
+    }
+
+    fn of(path: PathBuf, table: MappedTable, shape: Shape) -> Self {
+        let header = Header::from_bytes(table.read(0));
+        Self { path, table, shape, header, dirty: AtomicBool::new(false) }
+    }
+
+    /// Whether its header can be right.
+    pub(crate) fn is_sane(&self) -> bool {
+        self.header.count <= self.shape.entries && self.header.begin_offset <= self.header.end_offset
+    }
+
+    /// Whether the first and the last entry are those that the header speaks of.
+    fn has_its_ends(&self) -> bool {
+        let last = self.header.count - 1;
+        let newest = self.entry(last);
+        self.entry(1).physical_offset == self.header.begin_offset
+            && newest.physical_offset == self.header.end_offset
+            && newest.hash >= 0
+            && self.slot(self.shape.slot_of(newest.hash)) == last
+    }
+
+    /// Its sizes.
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// The slots are filled at random places: their space has to be there before the first entry. A file
@@ -289,7 +376,7 @@ impl IndexFile {
         if count > 1 {
             self.header.end_offset = last.physical_offset;
             // The entry knows its second only; the end of it covers the record.
-            let end = self.header.begin_timestamp + i64::from(last.seconds) * 1000 + 999;
+            let end = self.header.begin_timestamp.saturating_add(i64::from(last.seconds) * 1000 + 999);
             self.header.end_timestamp = self.header.end_timestamp.min(end);
         }
         self.write_header();
@@ -310,7 +397,8 @@ impl IndexFile {
         self.table.release_memory();
     }
 
-    fn seconds(&self, timestamp: i64) -> i32 {
+    /// What an entry keeps of a store time.
+    pub(crate) fn seconds(&self, timestamp: i64) -> i32 {
         let begin = self.header.begin_timestamp;
         if begin <= 0 {
             return 0;
@@ -320,7 +408,7 @@ impl IndexFile {
     }
 
     /// The newest entry of a slot; 0 for none and for numbers that no entry has.
-    fn slot(&self, slot: u32) -> u32 {
+    pub(crate) fn slot(&self, slot: u32) -> u32 {
         let number = i32::from_be_bytes(self.table.read(self.shape.slot_at(slot)));
         u32::try_from(number).ok().filter(|number| *number < self.header.count).unwrap_or(0)
     }
@@ -329,25 +417,13 @@ impl IndexFile {
         self.table.write(self.shape.slot_at(slot), &number.to_be_bytes());
     }
 
-    fn entry(&self, number: u32) -> Entry {
-        let bytes: [u8; ENTRY_LEN as usize] = self.table.read(self.shape.entry_at(number));
-        let [h0, h1, h2, h3, o0, o1, o2, o3, o4, o5, o6, o7, s0, s1, s2, s3, p0, p1, p2, p3] = bytes;
-        let previous = i32::from_be_bytes([p0, p1, p2, p3]);
-        Entry {
-            hash: i32::from_be_bytes([h0, h1, h2, h3]),
-            physical_offset: i64::from_be_bytes([o0, o1, o2, o3, o4, o5, o6, o7]),
-            seconds: i32::from_be_bytes([s0, s1, s2, s3]),
-            previous: previous.max(0) as u32,
-        }
+    /// The entry with a number; zeros behind the end of the file.
+    pub(crate) fn entry(&self, number: u32) -> Entry {
+        Entry::from_bytes(self.table.read(self.shape.entry_at(number)))
     }
 
     fn write_entry(&mut self, number: u32, entry: Entry) {
-        let mut bytes = [0; ENTRY_LEN as usize];
-        bytes[..4].copy_from_slice(&entry.hash.to_be_bytes());
-        bytes[4..12].copy_from_slice(&entry.physical_offset.to_be_bytes());
-        bytes[12..16].copy_from_slice(&entry.seconds.to_be_bytes());
-        bytes[16..].copy_from_slice(&entry.previous.to_be_bytes());
-        self.table.write(self.shape.entry_at(number), &bytes);
+        self.table.write(self.shape.entry_at(number), &entry.to_bytes());
     }
 
     fn write_header(&mut self) {
@@ -358,6 +434,8 @@ impl IndexFile {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const SHAPE: Shape = Shape { slots: 5, entries: 100 };
@@ -374,6 +452,37 @@ mod tests {
         assert_eq!(shape.file_len(), 420_000_040);
         assert_eq!(shape.entry_at(0), 20_000_040);
         assert_eq!(shape.slot_of(1688201051), 3201051);
+    }
+
+    #[test]
+    fn sizes_are_found_from_what_is_in_the_file() {
+        for (slots, entries) in [(5, 100), (100, 1000), (7, 10), (1, 64)] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("i");
+            let shape = Shape { slots, entries };
+            let mut file = IndexFile::create(path.clone(), shape, None).unwrap();
+            assert_eq!(Shape::of(&path).unwrap(), None, "an empty file shows nothing");
+            for number in 0..5 {
+                file.put(&format!("T#{number}"), 1000 + number * 100, 1_000_000).unwrap();
+            }
+            assert_eq!(Shape::of(&path).unwrap(), Some(shape));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            hash in any::<i32>(), physical_offset in any::<i64>(), seconds in any::<i32>(),
+            previous in 0..=i32::MAX as u32, times in any::<[i64; 4]>(), used_slots in any::<i32>(),
+            count in 1..=i32::MAX as u32,
+        ) {
+            let entry = Entry { hash, physical_offset, seconds, previous };
+            prop_assert_eq!(Entry::from_bytes(entry.to_bytes()), entry);
+            let [begin_timestamp, end_timestamp, begin_offset, end_offset] = times;
+            let header =
+                Header { begin_timestamp, end_timestamp, begin_offset, end_offset, used_slots, count };
+            prop_assert_eq!(Header::from_bytes(header.to_bytes()), header);
+        }
     }
 
     #[test]

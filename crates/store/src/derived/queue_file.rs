@@ -6,6 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
+    ops::Range,
     os::unix::fs::FileExt,
     path::Path,
 };
@@ -57,7 +58,7 @@ impl Unit {
     /// Physical offset behind the record.
     pub(crate) fn end(&self) -> u64 {
         let size = if self.is_filler() { 0 } else { self.size };
-        (self.physical_offset + i64::from(size)) as u64
+        self.physical_offset.saturating_add(i64::from(size)) as u64
     }
 
     /// Its bytes.
@@ -113,6 +114,30 @@ impl QueueFile {
             other => other?,
         };
         Ok(Self { file, len })
+    }
+
+    /// Gives a file that was cut, or that is too long, its length.
+    pub(crate) fn set_full_len(&self) -> io::Result<()> {
+        if self.file.metadata()?.len() != self.len {
+            self.file.set_len(self.len)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a file only to be read, as far as it is long.
+    pub(crate) fn view(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        Ok(Self { file, len })
+    }
+
+    /// The next units at or behind an index that are not in a hole of the file, up to the next hole.
+    pub(crate) fn next_data(&self, index: i64) -> Option<Range<i64>> {
+        let unit = UNIT_LEN as u64;
+        let data = allocator::next_data(&self.file, index as u64 * unit, self.len)?;
+        let from = ((data.start / unit) as i64).max(index);
+        let until = data.end.div_ceil(unit).min(self.len / unit) as i64;
+        Some(from..until).filter(|units| !units.is_empty())
     }
 
     /// Reads up to `count` units from an index on; what is not there is left out.
@@ -181,6 +206,8 @@ impl QueueFile {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn unit(number: i64) -> Unit {
@@ -193,6 +220,26 @@ mod tests {
         let golden = [0, 0, 0, 0, 0x02, 0xd1, 0x29, 0xd4, 0, 0, 0, 0xe7, 0, 0, 0, 0, 0, 0x27, 0xa8, 0x07];
         assert_eq!(unit.to_bytes(), golden);
         assert_eq!(Unit::from_bytes(&golden), unit);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(physical_offset in any::<i64>(), size in any::<i32>(), tags_code in any::<i64>()) {
+            let unit = Unit { physical_offset, size, tags_code };
+            prop_assert_eq!(Unit::from_bytes(&unit.to_bytes()), unit);
+        }
+
+        #[test]
+        fn what_is_read_is_written_again(bytes in any::<[u8; UNIT_LEN]>()) {
+            let unit = Unit::from_bytes(&bytes);
+            prop_assert_eq!(unit.to_bytes(), bytes);
+        }
+
+        #[test]
+        fn no_unit_ends_before_it_begins(near in 0..3i64, size in 1..=i32::MAX) {
+            let unit = Unit { physical_offset: i64::MAX - near, size, tags_code: 0 };
+            prop_assert!(unit.end() >= unit.physical_offset as u64);
+        }
     }
 
     #[test]

@@ -232,7 +232,8 @@ fn topics_of_batches(dir: &Path) -> Result<HashSet<String>, StoreError> {
     Ok(directories(dir)?.into_iter().map(|(topic, _)| topic).collect())
 }
 
-fn directories(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
+/// Names and paths of the directories in a directory.
+pub(crate) fn directories(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).doing("list", dir)? {
         let entry = entry.doing("list", dir)?;
@@ -245,7 +246,8 @@ fn directories(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
     Ok(found)
 }
 
-fn sync_file_system(dir: &Path) -> Result<(), StoreError> {
+/// Syncs everything on the file system of a directory.
+pub(crate) fn sync_file_system(dir: &Path) -> Result<(), StoreError> {
     fault::sync_file_system(dir).doing("sync the file system of", dir)
 }
 

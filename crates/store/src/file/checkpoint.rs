@@ -10,7 +10,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
+    io::{self, Read},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -41,6 +41,20 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
+    /// What the file below `root` says, without opening it for writing; `None` if there is none. What is
+    /// missing of it counts as 0.
+    pub(crate) fn read(root: &Path) -> Result<Option<Self>, StoreError> {
+        let path = root.join("checkpoint");
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.doing("open", &path)?,
+        };
+        let mut bytes = Vec::with_capacity(LEN);
+        file.take(LEN as u64).read_to_end(&mut bytes).doing("read", &path)?;
+        bytes.resize(LEN, 0);
+        Ok(bytes.first_chunk().map(Self::from_bytes))
+    }
+
     fn from_bytes(bytes: &[u8; LEN]) -> Self {
         let (words, _) = bytes.as_chunks::<8>();
         let word = |index: usize| words.get(index).copied().map_or(0, i64::from_be_bytes);
@@ -124,6 +138,8 @@ impl Checkpoint {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -146,13 +162,24 @@ mod tests {
             assert_eq!(word, (index as i64 + 1).to_be_bytes());
         }
         drop(checkpoint);
+        assert_eq!(Marks::read(dir.path()).unwrap(), Some(marks));
         assert_eq!(Checkpoint::open(dir.path()).unwrap().marks(), marks);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(bytes in proptest::collection::vec(any::<u8>(), LEN)) {
+            let bytes: [u8; LEN] = bytes.try_into().unwrap();
+            prop_assert_eq!(Marks::from_bytes(&bytes).to_bytes(), bytes);
+        }
     }
 
     #[test]
     fn a_cut_file_is_read_as_zeros() {
         let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Marks::read(dir.path()).unwrap(), None);
         std::fs::write(dir.path().join("checkpoint"), [1; 10]).unwrap();
+        assert_eq!(Marks::read(dir.path()).unwrap().unwrap().log_timestamp, 0x0101010101010101);
         let marks = Checkpoint::open(dir.path()).unwrap().marks();
         assert_eq!(marks.log_timestamp, 0x0101010101010101);
         assert_eq!(marks.queue_offset, 0);

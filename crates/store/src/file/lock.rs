@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::Write,
+    io::{self, Write},
     path::Path,
 };
 
@@ -18,7 +18,16 @@ use crate::{
 
 /// Holds the store's directory until it is dropped.
 #[derive(Debug)]
-pub(crate) struct DirLock(#[expect(dead_code, reason = "dropping it releases the lock")] File);
+pub(crate) struct DirLock(File);
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough while a process that is being spawned still shares it.
+        if let Err(error) = flock(&self.0, FlockOperation::Unlock) {
+            tracing::warn!(%error, "the lock of the store is only released when the process ends");
+        }
+    }
+}
 
 impl DirLock {
     /// Takes the lock of a store's root directory. Java locks byte 0 with fcntl, which the whole-file
@@ -42,6 +51,23 @@ impl DirLock {
             file.write_all(b"lock").doing("write", &path)?;
         }
         Ok(Self(file))
+    }
+}
+
+/// Keeps a broker from starting while a stopped store is looked at; several may look at once. Creates no
+/// file: `None` if there is no lock file, or if the system lets nobody lock it.
+pub(crate) fn share(root: &Path) -> Result<Option<DirLock>, StoreError> {
+    let path = root.join("lock");
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.doing("open", &path)?,
+    };
+    let locked = flock(&file, FlockOperation::NonBlockingLockShared)
+        .and_then(|()| fcntl_lock(&file, FlockOperation::NonBlockingLockShared));
+    match locked {
+        Err(Errno::WOULDBLOCK | Errno::ACCESS) => Err(StoreError::Locked(root.into())),
+        Err(Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS) => Ok(None),
+        other => other.map(|()| Some(DirLock(file))).doing("lock", &path),
     }
 }
 
@@ -96,6 +122,19 @@ mod tests {
         assert!(matches!(DirLock::take(dir.path()), Err(StoreError::Locked(_))));
         assert_eq!(fs::read(dir.path().join("lock")).unwrap(), b"lock");
         drop(held);
+        DirLock::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn who_only_looks_keeps_owners_out() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(share(dir.path()).unwrap().is_none());
+        let owner = DirLock::take(dir.path()).unwrap();
+        assert!(matches!(share(dir.path()), Err(StoreError::Locked(_))));
+        drop(owner);
+        let looking = [share(dir.path()).unwrap(), share(dir.path()).unwrap()];
+        assert!(matches!(DirLock::take(dir.path()), Err(StoreError::Locked(_))));
+        drop(looking);
         DirLock::take(dir.path()).unwrap();
     }
 

@@ -20,7 +20,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use memmap2::{Advice, Mmap, MmapMut, UncheckedAdvice};
+use memmap2::{Advice, Mmap, MmapMut, MmapOptions, UncheckedAdvice};
 use rustix::io::Errno;
 
 use super::allocator::Reservation;
@@ -49,6 +49,12 @@ impl MappedFile {
     /// Opens a file that is there and has its length.
     pub(crate) fn open(path: PathBuf, start: u64, len: u64) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        Ok(Self::new(path, start, len, file))
+    }
+
+    /// Opens a file only to be read; `len` is what it has.
+    pub(crate) fn view(path: PathBuf, start: u64, len: u64) -> io::Result<Self> {
+        let file = File::open(&path)?;
         Ok(Self::new(path, start, len, file))
     }
 
@@ -268,6 +274,16 @@ impl MappedTable {
         // SAFETY: the file belongs to this process, which holds the store's lock; nobody else writes
         // or truncates it while it is mapped. All access goes through &self and &mut self.
         let map = unsafe { MmapMut::map_mut(&file)? };
+        Ok(Self { file: Arc::new(file), map, reservation: Reservation::new(len) })
+    }
+
+    /// Opens the file only to be read, as long as it is: what is written here never reaches it.
+    pub(crate) fn view(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        // SAFETY: a private mapping; this process holds the store's lock, so that nobody writes or
+        // truncates the file while it is mapped. All access goes through &self and &mut self.
+        let map = unsafe { MmapOptions::new().no_reserve_swap().map_copy(&file)? };
         Ok(Self { file: Arc::new(file), map, reservation: Reservation::new(len) })
     }
 

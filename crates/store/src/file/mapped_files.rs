@@ -69,6 +69,20 @@ impl MappedFiles {
         Ok(Self { dir, file_len, files: RwLock::new(files) })
     }
 
+    /// Opens the files that are there only to be read. What is cut or too long is seen as far as it fits.
+    pub(crate) fn view(dir: PathBuf, file_len: u64) -> Result<Self, StoreError> {
+        let mut found = list(&dir)?;
+        // As in `load`: it was being created.
+        found.pop_if(|(_, len)| *len == 0);
+        let mut files = VecDeque::with_capacity(found.len());
+        for (start, len) in found {
+            let path = dir.join(file_name(start));
+            let file = MappedFile::view(path.clone(), start, len.min(file_len)).doing("open", &path)?;
+            files.push_back(Arc::new(file));
+        }
+        Ok(Self { dir, file_len, files: RwLock::new(files) })
+    }
+
     /// Length of each file.
     pub(crate) fn file_len(&self) -> u64 {
         self.file_len

@@ -52,8 +52,18 @@ pub(crate) struct CommitLog {
 impl CommitLog {
     /// Opens the files that are there. Where the log ends is for recovery to find.
     pub(crate) fn load(config: &StoreConfig) -> Result<Self, StoreError> {
-        let files = MappedFiles::load(config.commit_log_dir(), config.mapped_file_size_commit_log)?;
-        Ok(Self {
+        MappedFiles::load(config.commit_log_dir(), config.mapped_file_size_commit_log)
+            .map(|files| Self::of(files, config))
+    }
+
+    /// Opens the files that are there only to be read; nothing on disk changes.
+    pub(crate) fn view(config: &StoreConfig) -> Result<Self, StoreError> {
+        MappedFiles::view(config.commit_log_dir(), config.mapped_file_size_commit_log)
+            .map(|files| Self::of(files, config))
+    }
+
+    fn of(files: MappedFiles, config: &StoreConfig) -> Self {
+        Self {
             files,
             tail: Mutex::new(None),
             end: AtomicU64::new(0),
@@ -61,7 +71,7 @@ impl CommitLog {
             flushed: Progress::default(),
             failure: OnceLock::new(),
             keep_free: AtomicU64::new(config.retention.disk_reserved_bytes),
-        })
+        }
     }
 
     /// The files.

@@ -94,7 +94,8 @@ pub(crate) fn recover(
     Ok(found)
 }
 
-fn check(
+/// Whether a record that was found is whole.
+pub(crate) fn check(
     view: &RecordView<'_>,
     check_sums: impl Fn(&RecordView<'_>) -> Result<(), RecordError>,
 ) -> Result<(), Damage> {
