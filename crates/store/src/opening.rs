@@ -98,6 +98,7 @@ impl Core {
             self.queues.truncate(u64::MAX >> 1)?;
             self.last_queued().unwrap_or(log_start)
         };
+        let known_end = self.last_unit().map_or(0, |unit| unit.end());
         self.forget_from(trusted)?;
         fault::hit(fault::RECOVER_FORGOTTEN).doing("open", &self.config.root_dir)?;
         // What is lost is put again from the log's start; what is there is known and stays.
@@ -134,7 +135,9 @@ impl Core {
         self.log.flushed().raise(from as i64);
         self.log.sync().doing("sync", self.log.files().dir())?;
         self.dispatcher.done().raise(found.end as i64);
-        self.damaged.store(found.damaged_ranges, Ordering::Relaxed);
+        // After a clean close the queues know where the log ended: what is gone from there was damaged.
+        let is_cut = !aborted && known_end > found.end;
+        self.damaged.store(found.damaged_ranges + u64::from(is_cut), Ordering::Relaxed);
         if is_long {
             self.note_recovery();
             tracing::info!(?found, "the store is recovered");

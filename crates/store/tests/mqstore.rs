@@ -10,7 +10,7 @@ use std::{
 
 use rmq_proto::message::{Properties, flags};
 use rmq_store::{
-    Appended, NewRecord, NoFilter, ReadLimits, Store, Retention, StoreConfig,
+    Appended, NewRecord, NoFilter, ReadLimits, Retention, Store, StoreConfig,
     inspect::{Finding, Layout, StoppedStore},
 };
 use serde_json::Value;

@@ -170,11 +170,10 @@ impl History {
                 if sent.ack.is_some_and(|ack| ack.offset != found.offset) {
                     verdict.moved.push(key);
                 }
-                if sent.dead {
-                    verdict.revived.push(key);
-                }
                 if sent.life < moment.lives.get(&queue.0).copied().unwrap_or_default() {
                     verdict.returned.push(key);
+                } else if sent.dead {
+                    verdict.revived.push(key);
                 }
                 *seen.entry(key).or_default() += 1;
             }
@@ -329,10 +328,10 @@ mod tests {
         history.send(&later);
         history.ack(later.key, 3, 400);
         assert!(judge(&history, &before, read.clone()).is_clean());
+        history.settle(&Contents::new());
+        assert_eq!(judge(&history, &history.now(), read[..1].to_vec()).revived, [messages[0].key]);
         history.delete_topic("T");
         let verdict = judge(&history, &history.now(), read[..1].to_vec());
         assert!(verdict.is_clean() && verdict.returned == [messages[0].key], "{verdict}");
-        history.settle(&Contents::new());
-        assert_eq!(judge(&history, &history.now(), read[..1].to_vec()).revived, [messages[0].key]);
     }
 }

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tempfile::TempDir;
+
 /// Copies a directory while others may write to it, so that the copy is the state of one instant: it is
 /// repeated until nothing has changed meanwhile.
 ///
@@ -21,6 +23,16 @@ pub fn copy(from: &Path, to: &Path) {
         }
     }
     panic!("{} never rests", from.display());
+}
+
+/// A temporary directory in memory, if there is such a file system: what is simulated needs no disk that
+/// syncs, and examining thousands of images would wait for little else.
+///
+/// # Panics
+/// When none can be made.
+pub fn temp_dir() -> TempDir {
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    dir.expect("a temporary directory can be made")
 }
 
 /// Physical offset of the oldest log file in a store's directory; 0 if there is none.

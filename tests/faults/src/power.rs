@@ -231,7 +231,8 @@ fn restore(
 ) -> io::Result<()> {
     fs::create_dir_all(target)?;
     let old = safe.dirs.get(&id).map(|(_, entries)| entries.clone()).unwrap_or_default();
-    let new = live.map(entries_of).transpose()?.unwrap_or_else(|| old.clone());
+    // It may be removed meanwhile.
+    let new = live.and_then(|live| entries_of(live).ok()).unwrap_or_else(|| old.clone());
     let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
     for name in names {
         let (before, now) = (old.get(name), new.get(name));

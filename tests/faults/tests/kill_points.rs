@@ -25,7 +25,7 @@ const IMAGES: usize = 6;
 
 /// Works on a store and takes images at every point that is met.
 fn images(seed: u64, flush: FlushMode) -> (Driver, Vec<(&'static str, Case)>) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = image::temp_dir();
     let root = dir.path().join("store");
     let mut driver = Driver::new(seed, Work { deletes_topics: false, cleans: true });
     let taken = Arc::new(Mutex::new(Vec::new()));
@@ -45,7 +45,7 @@ fn images(seed: u64, flush: FlushMode) -> (Driver, Vec<(&'static str, Case)>) {
             // What is acknowledged before the copy begins has to be in it.
             let _nobody_works = gate.lock();
             let moment = history.lock().now();
-            let image = tempfile::tempdir().unwrap();
+            let image = image::temp_dir();
             image::copy(&root, image.path());
             let moment = moment.in_log_from(image::log_start(image.path()));
             let what = format!("seed {seed}, {point}, hit {hit}");
@@ -162,7 +162,7 @@ fn an_interrupted_recovery_ends_as_one_that_was_not() {
     let mut met: BTreeMap<&str, usize> = BTreeMap::new();
     for (number, (_, case)) in cases.iter().enumerate().filter(|(number, _)| number % 12 == 5) {
         for (point, hit) in POINTS.iter().flat_map(|point| [(point, 0), (point, 9)]) {
-            let work = tempfile::tempdir().unwrap();
+            let work = image::temp_dir();
             let root = work.path().join("store");
             image::copy(case.image.path(), &root);
             if number % 24 == 5 {
@@ -172,7 +172,7 @@ fn an_interrupted_recovery_ends_as_one_that_was_not() {
             let (from, sink, hits) = (root.clone(), interrupted.clone(), AtomicUsize::new(0));
             fail::cfg_callback(*point, move || {
                 if hits.fetch_add(1, Ordering::SeqCst) == hit {
-                    let image = tempfile::tempdir().unwrap();
+                    let image = image::temp_dir();
                     image::copy(&from, image.path());
                     *sink.lock() = Some(image);
                 }

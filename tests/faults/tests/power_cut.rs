@@ -60,7 +60,7 @@ impl Outages {
             Some(store) => self.history.lock().durable_to(store.flushed_offset()),
             None => self.before.clone(),
         };
-        let (image, how) = (tempfile::tempdir().unwrap(), Cut::any(random));
+        let (image, how) = (image::temp_dir(), Cut::any(random));
         disk.cut(how, random, image.path()).unwrap();
         // Asked last: what is deleted by now need not be there.
         let log_start = store.map_or(0, |store| store.min_physical_offset()).max(self.log_start);
@@ -117,7 +117,7 @@ fn live(root: &Path, name: String, log_start: i64, driver: &mut Driver, flush: F
 
 /// Lives of one store, each ended by a power cut, with more cuts at random moments on the way.
 fn lives(seed: u64, flush: FlushMode, work: Work, total: &mut Total) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = image::temp_dir();
     let root = dir.path().canonicalize().unwrap();
     let mut driver = Driver::new(seed, work);
     std::fs::create_dir(root.join("0")).unwrap();

@@ -5,6 +5,7 @@
 
 use std::{
     fs, io,
+    ops::RangeInclusive,
     path::PathBuf,
     sync::{
         Arc,
@@ -39,10 +40,19 @@ pub(crate) enum Put {
     Added,
     /// So it is, but the units of earlier records are missing.
     AddedBehindGap,
+    /// So it is; the record before it had a damaged offset and is left out.
+    Mended,
     /// The queue had it already.
     Known,
     /// It does not fit behind the queue's last unit.
     Refused,
+}
+
+impl Put {
+    /// Whether the queue has one more unit now.
+    pub(crate) fn is_added(self) -> bool {
+        matches!(self, Self::Added | Self::AddedBehindGap | Self::Mended)
+    }
 }
 
 /// A queue.
@@ -77,6 +87,8 @@ struct State {
     indexed: u64,
     /// The last units, not in a file yet.
     tail: Vec<u8>,
+    /// The newest range of lost records, and the offset of the record behind it, which may be a lie.
+    gap: Option<RangeInclusive<i64>>,
     open: Option<Open>,
     used: bool,
     /// First unit of the file that was written since the last sync.
@@ -302,6 +314,10 @@ impl ConsumeQueue {
                 return Put::Refused;
             }
         }
+        let contradicts = state.gap.as_ref().is_some_and(|gap| gap.contains(&offset));
+        if contradicts && !self.close_gap(&mut state) {
+            return Put::Refused;
+        }
         let is_empty = state.files.is_empty() && state.tail.is_empty();
         let gap = offset - state.max;
         if gap < 0 {
@@ -317,6 +333,7 @@ impl ConsumeQueue {
             if !is_empty {
                 tracing::warn!(topic = %self.topic, queue = self.id, from = state.max, gap, "records of a queue are lost");
             }
+            state.gap = Some(state.max..=offset);
             self.fill(&mut state, offset, Unit::filler(unit.physical_offset));
         }
         state.tail.extend(unit.to_bytes());
@@ -325,7 +342,43 @@ impl ConsumeQueue {
         if state.tail.len() >= PAGE {
             self.write_or_keep(&mut state);
         }
-        if gap > 0 { Put::AddedBehindGap } else { Put::Added }
+        match gap {
+            _ if contradicts => Put::Mended,
+            0 => Put::Added,
+            _ => Put::AddedBehindGap,
+        }
+    }
+
+    /// Forgets the newest gap and what lies behind it: a record that belongs there has come, so nothing
+    /// was lost, but the record behind the gap has a damaged offset. False if that can't be done.
+    fn close_gap(&self, state: &mut State) -> bool {
+        let Some(start) = state.gap.take().map(|gap| *gap.start()) else {
+            return false;
+        };
+        let written = state.written();
+        let closed = if start <= state.first() {
+            self.remove_files(state)
+        } else if start >= written {
+            state.tail.truncate((start - written) as usize * UNIT_LEN);
+            Ok(())
+        } else {
+            let first = start - start % self.units_per_file;
+            if state.files.last() != Some(&first) {
+                // What lies in later files would stay.
+                return false;
+            }
+            state.tail.clear();
+            self.file_to_write(state, first).and_then(|file| file.clear_from(start - first))
+        };
+        state.max = start;
+        let (topic, queue) = (&self.topic, self.id);
+        match closed {
+            Ok(()) => {
+                tracing::warn!(%topic, queue, start, "a record with a damaged queue offset is left out")
+            }
+            Err(error) => tracing::error!(%topic, queue, %error, "can't write a queue"),
+        }
+        true
     }
 
     /// The offsets that can be read: from the first whose record is in a log that begins at

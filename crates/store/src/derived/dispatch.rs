@@ -216,10 +216,12 @@ impl Dispatcher {
         if flags::is_queued(view.sys_flag()) && view.sys_flag() & flags::INNER_BATCH == 0 {
             let unit = unit_of(view, &self.delay_levels);
             let put = put(queues, &topic, view.queue_id(), view.queue_offset(), unit);
-            if put == Put::AddedBehindGap {
-                self.gaps.fetch_add(1, Ordering::Relaxed);
-            }
-            if announce && matches!(put, Put::Added | Put::AddedBehindGap) {
+            match put {
+                Put::AddedBehindGap => self.gaps.fetch_add(1, Ordering::Relaxed),
+                Put::Mended | Put::Refused => self.damaged.fetch_add(1, Ordering::Relaxed),
+                Put::Added | Put::Known => 0,
+            };
+            if announce && put.is_added() {
                 (self.on_arrival)(&Arrival {
                     topic: &topic,
                     queue_id: view.queue_id(),
@@ -358,7 +360,7 @@ fn put(queues: &Queues, topic: &str, queue_id: i32, queue_offset: i64, unit: Uni
         return Put::Refused;
     };
     let put = queue.put(queue_offset, unit);
-    if matches!(put, Put::Added | Put::AddedBehindGap) {
+    if put.is_added() {
         queues.activate(&queue);
     }
     put
