@@ -201,7 +201,13 @@ impl Reader<'_> {
         let mut reached = 0;
         'units: while outcome.next_offset < last {
             let count = (last - outcome.next_offset).min(limits.max_messages.max(32) as i64);
-            let mut units = self.queue.units(outcome.next_offset, count as usize);
+            let Ok(mut units) = self.queue.try_units(outcome.next_offset, count as usize) else {
+                // What can't be read now is still there: the reader shall come again, not go on behind it.
+                if outcome.records.is_empty() {
+                    outcome.status = ReadStatus::OffsetFoundNull;
+                }
+                break;
+            };
             if units.is_empty() {
                 units.extend(self.heal(outcome.next_offset));
             }

@@ -414,13 +414,15 @@ impl ConsumeQueue {
 
     /// Up to `count` units from an offset on, all of one file. Errors count as no units.
     pub(crate) fn units(&self, offset: i64, count: usize) -> Vec<Unit> {
-        match self.read(offset, count) {
-            Ok(bytes) => units(&bytes).take_while(Unit::is_valid).collect(),
-            Err(error) => {
-                tracing::error!(topic = %self.topic, queue = self.id, offset, %error, "can't read a queue");
-                Vec::new()
-            }
-        }
+        self.try_units(offset, count).unwrap_or_default()
+    }
+
+    /// Likewise, telling an error, which has been logged, from a place without units.
+    pub(crate) fn try_units(&self, offset: i64, count: usize) -> io::Result<Vec<Unit>> {
+        let bytes = self.read(offset, count).inspect_err(|error| {
+            tracing::error!(topic = %self.topic, queue = self.id, offset, %error, "can't read a queue");
+        })?;
+        Ok(units(&bytes).take_while(Unit::is_valid).collect())
     }
 
     fn read(&self, offset: i64, count: usize) -> io::Result<Vec<u8>> {
@@ -438,7 +440,13 @@ impl ConsumeQueue {
         if state.files.binary_search(&start).is_err() {
             return Ok(Vec::new());
         }
-        let file = self.file(&mut state, start)?;
+        let file = match &state.open {
+            // The open file waits for its sync, which is not for a reader to do.
+            Some((open, _)) if *open != start && state.unsynced => {
+                Arc::new(QueueFile::open(&self.dir, start, self.units_per_file)?)
+            }
+            _ => self.file(&mut state, start)?,
+        };
         drop(state);
         file.read(offset - start, count.min((written - offset) as usize))
     }
