@@ -2,8 +2,9 @@
 //!
 //! What can be seen: Java's record has a CRC of the body only. A flip there is always seen; one in a
 //! length, the magic or the physical offset is seen since nothing fits any more; one in the queue, the
-//! queue offset or the topic when the record is not where its queue says. A flip in flag, times, hosts,
-//! or properties can't be seen by anybody. So `corrupt` means here: a body that is not what was sent.
+//! queue offset or the topic when the record is not where its queue says. A flip in flags, times, hosts,
+//! or properties can't be seen by anybody, nor one that leads a record which no checkpoint vouched for to
+//! another topic or queue. So `corrupt` means here: a body that is not what was sent.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -201,7 +202,8 @@ fn judge(report: &mut Report, placed: &[Placed], contents: &Contents, counted: u
         *report.unreadable.entry(part).or_default() += 1;
         // The last record of a crashed store can't be told from one that was being written.
         let is_torn = !report.clean && at >= placed[placed.len() - 1].found.position;
-        if counted == 0 && !is_torn {
+        // With the flag of half messages it counts as one, which belongs into no queue.
+        if counted == 0 && !is_torn && part != "system flag" {
             report.uncounted += 1;
             if report.examples.len() < 20 {
                 report.examples.push(what());

@@ -37,7 +37,7 @@ fn send_until_refused(connection: &mut Connection, history: &mut History, sender
     for number in 0..2000 {
         let message = Message::new(key(sender, number), TOPIC, 0, 500);
         history.send(&message);
-        let reply = send(connection, &[message.clone()]).expect("the broker answers");
+        let reply = send(connection, std::slice::from_ref(&message)).expect("the broker answers");
         match sent_offset(&reply) {
             Some(offset) => history.ack(message.key, offset, 0),
             None => return reply,
@@ -126,7 +126,7 @@ fn a_full_disk_at_the_roll_is_passing() {
     for number in 0..100 {
         let message = Message::new(key(2, number), TOPIC, 0, 500);
         history.send(&message);
-        let reply = send(&mut connection, &[message.clone()]).expect("the broker answers");
+        let reply = send(&mut connection, std::slice::from_ref(&message)).expect("the broker answers");
         match sent_offset(&reply) {
             Some(offset) => history.ack(message.key, offset, 0),
             None => refusals += 1,
@@ -176,7 +176,7 @@ fn slow_sync(ms: u64) {
         history.lock().send(&message);
         let sent = Instant::now();
         let flood = (number == 9).then(|| flood(&addr));
-        let reply = send(&mut connection, &[message.clone()]).expect("the broker answers");
+        let reply = send(&mut connection, std::slice::from_ref(&message)).expect("the broker answers");
         latencies.push((sent.elapsed(), sent_offset(&reply).is_some()));
         peak = peak.max(broker.process().resident_bytes());
         if let Some(offset) = sent_offset(&reply) {

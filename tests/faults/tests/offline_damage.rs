@@ -159,7 +159,7 @@ fn stopped_broker() -> (Broker, History, i64) {
     for number in 0..50 {
         let message = Message::new(key(1, number), TOPIC, 0, 300);
         history.send(&message);
-        let reply = send(&mut connection, &[message.clone()]).unwrap();
+        let reply = send(&mut connection, std::slice::from_ref(&message)).unwrap();
         history.ack(message.key, sent_offset(&reply).unwrap_or_else(|| panic!("{reply:?}")), 0);
     }
     // The copy of a table is one change older than the table: nothing that matters may be the last one.

@@ -111,8 +111,8 @@ fn live(root: &Path, name: String, log_start: i64, driver: &mut Driver, flush: F
     disk.ignore_syncs();
     outages.cut(&disk, "the end");
     drop((observed, store));
-    let cases = std::mem::take(&mut outages.state.lock().1);
-    cases
+    let (_, cases) = &mut *outages.state.lock();
+    std::mem::take(cases)
 }
 
 /// Lives of one store, each ended by a power cut, with more cuts at random moments on the way.

@@ -440,13 +440,7 @@ impl ConsumeQueue {
         if state.files.binary_search(&start).is_err() {
             return Ok(Vec::new());
         }
-        let file = match &state.open {
-            // The open file waits for its sync, which is not for a reader to do.
-            Some((open, _)) if *open != start && state.unsynced => {
-                Arc::new(QueueFile::open(&self.dir, start, self.units_per_file)?)
-            }
-            _ => self.file(&mut state, start)?,
-        };
+        let file = self.file(&mut state, start)?;
         drop(state);
         file.read(offset - start, count.min((written - offset) as usize))
     }

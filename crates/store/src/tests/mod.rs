@@ -2,6 +2,7 @@
 
 mod append;
 mod damage;
+mod faults;
 mod model;
 mod options;
 mod reading;
@@ -34,7 +35,8 @@ struct Lab {
 impl Lab {
     fn new() -> Self {
         Self {
-            dir: tempfile::tempdir().unwrap(),
+            // In memory, if there is such a file system: a disk's syncs would take most of the time.
+            dir: tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap(),
             now_ms: Arc::new(AtomicI64::new(1_700_000_000_000)),
             file_len: 4096,
             flush: FlushMode::Async { interval_ms: 10 },
