@@ -314,3 +314,47 @@ fn a_kill_while_a_table_is_saved_loses_nothing_that_was_acknowledged() {
         assert!(!damaged.exists(), "{point}: the table was not readable");
     }
 }
+
+#[test]
+fn a_kill_before_the_progress_of_delayed_messages_is_saved_loses_none() {
+    let mut broker = fleet::broker(NOBODY).set("flushDelayOffsetInterval", 100);
+    start(&mut broker, "broker-delay-progress=sleep(600000)");
+    let mut connection = Connection::open(&broker.addr());
+    let mut history = History::default();
+    for number in 0..5 {
+        let message = Message::new(key(1, number), TOPIC, 0, 100);
+        history.send(&message);
+        // Level 1 is one second.
+        let properties = format!("{}DELAY\u{1}1\u{2}", message.properties());
+        let fields = [
+            ("producerGroup", "faults"),
+            ("topic", TOPIC),
+            ("defaultTopic", "TBW102"),
+            ("defaultTopicQueueNums", "4"),
+            ("queueId", "0"),
+            ("sysFlag", "0"),
+            ("bornTimestamp", "1700000000000"),
+            ("flag", "0"),
+            ("properties", &properties),
+            ("reconsumeTimes", "0"),
+            ("unitMode", "false"),
+        ];
+        let reply = connection.try_call(10, &fields, &message.body).expect("the broker answers");
+        assert!(sent_offset(&reply).is_some(), "{reply:?}");
+    }
+    let delivered = |broker: &Broker| {
+        let mut contents = Contents::new();
+        fleet::pull_more(&broker.addr(), &[TOPIC.into()], &mut contents);
+        history.judge(&history.now(), &contents)
+    };
+    let patience = Duration::from_secs(30);
+    rmq_testkit::wait::until("the delayed messages", patience, || delivered(&broker).found == 5);
+    broker.kill();
+    start(&mut broker, "");
+    // What was delivered since the last save comes again; nothing is gone, nothing is invented.
+    rmq_testkit::wait::until("the delayed messages again", patience, || {
+        delivered(&broker).duplicated.len() == 5
+    });
+    let verdict = delivered(&broker);
+    assert!(verdict.corrupt.is_empty() && verdict.never_sent.is_empty() && verdict.found == 10, "{verdict}");
+}
