@@ -99,7 +99,7 @@ impl Core {
             // Not before the checkpoint, or the records of a deleted topic at the log's end would make it
             // anew. Without any queue nothing is known, and it must not be trusted.
             let queued = self.last_queued();
-            queued.map_or(log_start, |queued| queued.max(self.synced_until(&marks).unwrap_or(0)))
+            queued.map_or(log_start, |queued| queued.max(synced_until(&self.log, &marks).unwrap_or(0)))
         };
         let known_end = self.last_unit().map_or(0, |unit| unit.end());
         self.forget_from(trusted)?;

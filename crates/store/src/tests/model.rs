@@ -81,6 +81,13 @@ impl Model {
         self.queues.entry(to).or_default().push(kept);
     }
 
+    /// Opens the store after a crash; a recovery ends with a checkpoint.
+    fn opened(&mut self, lab: &Lab) -> Arc<Store> {
+        let store = lab.open();
+        self.vouched = store.max_physical_offset();
+        store
+    }
+
     /// All bytes from `cut` on are zeros; before, the first that was not zero was at `first`.
     fn cut(&mut self, cut: i64, first: i64) {
         for list in self.queues.values_mut() {
@@ -147,7 +154,7 @@ fn act(lab: &Lab, store: Arc<Store>, model: &mut Model, step: usize, act: Act) -
                 let end = store.append_raw(start, &bytes).unwrap();
                 model.queues.entry(to).or_default().push(Kept { start, end, body });
                 drop(store);
-                return lab.open();
+                return model.opened(lab);
             }
         }
         Act::Flush => {
@@ -180,7 +187,7 @@ fn act(lab: &Lab, store: Arc<Store>, model: &mut Model, step: usize, act: Act) -
         }
         Act::Crash => {
             drop(store);
-            return lab.open();
+            return model.opened(lab);
         }
         Act::Torn { bytes } => {
             let end = store.max_physical_offset();
@@ -197,7 +204,7 @@ fn act(lab: &Lab, store: Arc<Store>, model: &mut Model, step: usize, act: Act) -
                 fs::write(path, log).unwrap();
                 model.cut(cut, first);
             }
-            return lab.open();
+            return model.opened(lab);
         }
     }
     store
