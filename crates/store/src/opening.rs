@@ -59,7 +59,10 @@ pub(crate) fn open(config: StoreConfig, on_arrival: OnArrival) -> Result<Core, S
         checkpoint.forget()?;
     }
     let log = CommitLog::load(&config)?;
-    let (queues, queues_intact) = Queues::load(&config, &mut checkpoint)?;
+    let roster = Roster::read(&root)?;
+    // A crash may have taken back when a file was changed, but not what was written to it.
+    let unchanged = if aborted { &Roster::default() } else { &roster };
+    let (queues, queues_intact) = Queues::load(&config, &mut checkpoint, unchanged)?;
     let (index, index_intact) = match config.index_enable {
         true => Index::load(&config, &mut checkpoint).map(|(index, intact)| (Some(index), intact))?,
         false => (None, true),
@@ -83,12 +86,12 @@ pub(crate) fn open(config: StoreConfig, on_arrival: OnArrival) -> Result<Core, S
         index,
     };
     let is_complete = has_queues && has_index && queues_intact && index_intact;
-    core.recover(aborted, is_complete)?;
+    core.recover(aborted, is_complete, &roster)?;
     Ok(core)
 }
 
 impl Core {
-    fn recover(&self, aborted: bool, is_complete: bool) -> Result<(), StoreError> {
+    fn recover(&self, aborted: bool, is_complete: bool, roster: &Roster) -> Result<(), StoreError> {
         fault::hit(fault::RECOVER).doing("open", &self.config.root_dir)?;
         let log_start = self.log.files().first().map_or(0, |file| file.start());
         let marks = self.checkpoint.lock().marks();
@@ -112,7 +115,6 @@ impl Core {
         }
         let last = self.last_unit().map_or(0, |unit| unit.physical_offset).max(marks.queue_offset);
         self.dispatcher.resume(last, marks.queue_timestamp);
-        let roster = Roster::read(&self.config.root_dir)?;
         let mut found = self.walk(from)?;
         let lost = roster.lost(&self.queues, log_start);
         if from > log_start && (lost.is_some() || self.dispatcher.gaps() > 0) {

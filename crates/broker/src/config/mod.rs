@@ -335,6 +335,11 @@ impl BrokerConfig {
             }
             _ => {}
         }
+        // Java's splitter of several directories.
+        if self.store_path_commit_log.contains(',') {
+            let allowed = "one directory: a log in several is not supported yet";
+            return wrong("storePathCommitLog", &self.store_path_commit_log, allowed);
+        }
         let is_hour = |part: &str| part.trim().parse::<u8>().is_ok_and(|hour| hour < 24);
         if !self.delete_when.split(';').all(is_hour) {
             return wrong(

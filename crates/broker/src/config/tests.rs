@@ -65,7 +65,7 @@ fn a_wrong_value_names_key_value_and_what_is_allowed() {
 }
 
 #[test]
-fn a_role_and_an_id_must_fit() {
+fn what_no_single_row_can_say_is_checked() {
     let mut config = BrokerConfig { broker_name: "a".into(), ..BrokerConfig::default() };
     assert!(config.check().is_ok());
     config.broker_role = BrokerRole::Slave;
@@ -75,6 +75,9 @@ fn a_role_and_an_id_must_fit() {
     config.broker_name = "../a".into();
     assert!(config.check().unwrap_err().to_string().contains("brokerName"));
     config.broker_name = "a".into();
+    config.store_path_commit_log = "/a,/b".into();
+    assert!(config.check().unwrap_err().to_string().contains("storePathCommitLog"));
+    config.store_path_commit_log.clear();
     config.delete_when = "04;25".into();
     assert!(config.check().unwrap_err().to_string().contains("deleteWhen"));
 }

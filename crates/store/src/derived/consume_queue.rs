@@ -11,6 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
+    time::UNIX_EPOCH,
 };
 
 use parking_lot::Mutex;
@@ -19,6 +20,7 @@ use rmq_proto::message::record;
 use super::{
     open_files::{OpenFiles, Permit},
     queue_file::{QueueFile, UNIT_LEN, Unit, units},
+    roster::Row,
 };
 use crate::{
     error::{IoContext, StoreError},
@@ -138,9 +140,13 @@ impl ConsumeQueue {
         }
     }
 
-    /// Finds the files of the queue. Returns whether all of them are as they should be; a file that is
+    /// Finds the files of the queue; `known` is what was noted of it when the store was closed. Returns whether all of them are as they should be; a file that is
     /// not, and all behind it, are deleted, to be made again from the log.
-    pub(crate) fn load(&self, checkpoint: &Mutex<&mut Checkpoint>) -> Result<bool, StoreError> {
+    pub(crate) fn load(
+        &self,
+        checkpoint: &Mutex<&mut Checkpoint>,
+        known: Option<Row>,
+    ) -> Result<bool, StoreError> {
         let file_len = self.units_per_file as u64 * UNIT_LEN as u64;
         let mut state = self.state.lock();
         let mut intact = true;
@@ -166,7 +172,32 @@ impl ConsumeQueue {
             }
         }
         state.uncounted = !state.files.is_empty();
+        if let Some(row) = known
+            && row.changed_ns > 0
+            && row.changed_ns == self.changed_ns(&state)
+        {
+            state.uncounted = false;
+            (state.min, state.max, state.indexed) = (state.first(), row.next, row.indexed);
+            self.next.store(row.next, Ordering::SeqCst);
+        }
         Ok(intact)
+    }
+
+    /// What has to be the same at the next start. Its files must be synced.
+    pub(crate) fn row(&self) -> Row {
+        let state = self.state.lock();
+        let (next, indexed) = (state.max, state.indexed);
+        Row { first: state.first(), next, indexed, changed_ns: self.changed_ns(&state) }
+    }
+
+    /// When the last file was changed, ns since the epoch; 0 if that can't be told.
+    fn changed_ns(&self, state: &State) -> u64 {
+        let changed = |start: &i64| {
+            let path = self.dir.join(file_name(*start as u64 * UNIT_LEN as u64));
+            fs::metadata(path)?.modified()
+        };
+        let changed = state.files.last().map(changed).and_then(Result::ok);
+        changed.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos() as u64)
     }
 
     /// Forgets all units whose records begin at or behind `limit`, and whatever lies behind them.

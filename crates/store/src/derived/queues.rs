@@ -14,7 +14,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{consume_queue::ConsumeQueue, open_files::OpenFiles};
+use super::{consume_queue::ConsumeQueue, open_files::OpenFiles, roster::Roster};
 use crate::{
     config::StoreConfig,
     error::{IoContext, StoreError},
@@ -51,10 +51,12 @@ pub(crate) struct Queues {
 
 impl Queues {
     /// Finds the queues that are there; the flag says whether all their files are intact. They have no
-    /// units until [`ConsumeQueue::truncate`] has found their ends.
+    /// units until [`ConsumeQueue::truncate`] has found their ends, but for those that have not changed
+    /// since `roster` was written.
     pub(crate) fn load(
         config: &StoreConfig,
         checkpoint: &mut Checkpoint,
+        roster: &Roster,
     ) -> Result<(Self, bool), StoreError> {
         let dir = config.consume_queue_dir();
         fs::create_dir_all(&dir).doing("create", &dir)?;
@@ -78,7 +80,7 @@ impl Queues {
         let intact = AtomicBool::new(true);
         let checkpoint = Mutex::new(checkpoint);
         queues.each(|queue| {
-            let is_intact = queue.load(&checkpoint)?;
+            let is_intact = queue.load(&checkpoint, roster.row(queue.topic(), queue.id()))?;
             intact.fetch_and(is_intact, Ordering::Relaxed);
             Ok(())
         })?;

@@ -6,10 +6,13 @@
 //!
 //! ```text
 //! queues 1 <log start>
-//! <queue> <first unit that is there> <next offset> <topic>
+//! <queue> <first unit that is there> <next offset> <physical offset behind the last record>
+//!     <when the last file changed, ns> <topic>
 //! …
 //! crc32 <of all lines above, hexadecimal>
 //! ```
+//! After a close, a queue whose last file has not changed since is taken as it was: of 800,000 idle queues
+//! none is read.
 
 use std::{
     collections::HashMap,
@@ -28,9 +31,15 @@ use crate::{
 
 /// What is known of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Row {
-    first: i64,
-    next: i64,
+pub(crate) struct Row {
+    /// The first unit that is there.
+    pub(crate) first: i64,
+    /// The next offset.
+    pub(crate) next: i64,
+    /// Physical offset behind the last record.
+    pub(crate) indexed: u64,
+    /// When the last file was changed, ns since the epoch; 0 if there is none.
+    pub(crate) changed_ns: u64,
 }
 
 /// The queues of an earlier moment.
@@ -69,9 +78,14 @@ impl Roster {
         let mut lines = lines.lines();
         let log_start = lines.next()?.strip_prefix("queues 1 ")?.parse().ok()?;
         let row = |line: &str| {
-            let mut words = line.splitn(4, ' ');
+            let mut words = line.splitn(6, ' ');
             let id = words.next()?.parse().ok()?;
-            let row = Row { first: words.next()?.parse().ok()?, next: words.next()?.parse().ok()? };
+            let row = Row {
+                first: words.next()?.parse().ok()?,
+                next: words.next()?.parse().ok()?,
+                indexed: words.next()?.parse().ok()?,
+                changed_ns: words.next()?.parse().ok()?,
+            };
             Some(((words.next()?.to_owned(), id), row))
         };
         let rows = lines.map(row).collect::<Option<_>>()?;
@@ -85,8 +99,9 @@ impl Roster {
             // A name with a line break is possible in the log only, and not worth a format. Light queues get
             // their offsets from Java.
             if !queue.topic().contains('\n') && !queue.topic().starts_with(LIGHT_PREFIX) {
-                let (first, next) = queue.extent();
-                let _ = writeln!(text, "{} {first} {next} {}", queue.id(), queue.topic());
+                let Row { first, next, indexed, changed_ns } = queue.row();
+                let _ =
+                    writeln!(text, "{} {first} {next} {indexed} {changed_ns} {}", queue.id(), queue.topic());
             }
         }
         let crc = crc32fast::hash(text.as_bytes());
@@ -109,6 +124,12 @@ impl Roster {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.doing("remove", &path).and_then(|()| sync_dir(root)),
         }
+    }
+
+    /// What is known of a queue.
+    pub(crate) fn row(&self, topic: &str, id: i32) -> Option<Row> {
+        // The key of a map of pairs can't be borrowed in parts.
+        self.rows.get(&(topic.to_owned(), id)).copied()
     }
 
     /// A queue that has lost units, if there is one.
@@ -142,7 +163,7 @@ mod tests {
 
     fn queues(dir: &tempfile::TempDir) -> Queues {
         let mut checkpoint = Checkpoint::open(dir.path()).unwrap();
-        Queues::load(&StoreConfig::new(dir.path()), &mut checkpoint).unwrap().0
+        Queues::load(&StoreConfig::new(dir.path()), &mut checkpoint, &Roster::default()).unwrap().0
     }
 
     fn fill(queues: &Queues, topic: &str, units: i64) {

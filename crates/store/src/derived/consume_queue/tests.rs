@@ -7,7 +7,7 @@ fn queue(dir: &tempfile::TempDir) -> ConsumeQueue {
 }
 
 fn load(queue: &ConsumeQueue, dir: &tempfile::TempDir) -> Result<bool, StoreError> {
-    queue.load(&Mutex::new(&mut Checkpoint::open(dir.path()).unwrap()))
+    queue.load(&Mutex::new(&mut Checkpoint::open(dir.path()).unwrap()), None)
 }
 
 fn reopen(dir: &tempfile::TempDir, limit: u64) -> ConsumeQueue {
