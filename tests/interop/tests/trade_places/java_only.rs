@@ -24,13 +24,14 @@ const ROLLBACK: &str = "12";
 const ILLEGAL: i32 = 13;
 const INVISIBLE_MS: &str = "4000";
 /// The files that our broker owns; below the rest of the store nothing may change in its turn.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "commitlog/",
     "consumequeue/",
     "index/",
     "checkpoint",
     "abort",
     "lock",
+    "queues",
     // With their copies.
     "config/",
 ];
