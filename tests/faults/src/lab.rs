@@ -154,8 +154,12 @@ impl Driver {
         }
     }
 
-    /// One random act. Errors of the store are the test's business and end the work: false.
-    pub fn step(&mut self, store: &Store) -> bool {
+    /// One random act.
+    ///
+    /// # Panics
+    /// When the store refuses it.
+    #[track_caller]
+    pub fn step(&mut self, store: &Store) {
         drop(self.gate.lock());
         let topic = format!("T{}", self.random.u8(0..3));
         let queue = self.random.i32(0..3);
@@ -167,38 +171,39 @@ impl Driver {
             }
             90 if self.work.deletes_topics => {
                 self.history.lock().delete_topic(&topic);
-                store.delete_topic(&topic).is_ok()
+                store.delete_topic(&topic).unwrap_or_else(|error| panic!("{error}"));
             }
             91..94 if self.work.cleans => {
                 store.clean_now();
-                true
             }
             94..96 => checkpoint(store),
             // Lets background threads get a turn.
             _ => {
                 std::thread::yield_now();
-                true
             }
         }
     }
 
-    fn send(&mut self, store: &Store, topic: &str, queue: i32, count: usize) -> bool {
+    #[track_caller]
+    fn send(&mut self, store: &Store, topic: &str, queue: i32, count: usize) {
         let messages: Vec<_> = (0..count).map(|_| self.message(topic, queue)).collect();
         messages.iter().for_each(|message| self.history.lock().send(message));
-        let Ok(appended) = store.append_batch(messages.iter().map(Message::record).collect()) else {
-            return false;
-        };
+        let appended = store.append_batch(messages.iter().map(Message::record).collect());
+        let appended = appended.unwrap_or_else(|error| panic!("{error}"));
         let mut history = self.history.lock();
         for (message, place) in messages.iter().zip(appended) {
             history.ack(message.key, place.queue_offset, place.end);
         }
-        true
     }
 }
 
 /// Syncs everything and writes the checkpoint: what deleting a topic ends with.
-pub fn checkpoint(store: &Store) -> bool {
-    store.delete_topic("there-is-no-such-topic").is_ok()
+///
+/// # Panics
+/// When it can't.
+#[track_caller]
+pub fn checkpoint(store: &Store) {
+    store.delete_topic("there-is-no-such-topic").unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// What a fault has left, and what has to be in it.

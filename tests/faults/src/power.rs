@@ -17,6 +17,7 @@ use std::{
 use fastrand::Rng;
 use parking_lot::Mutex;
 use rmq_store::fault::{Synced, Syncs};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// An inode. Those that are known are held open, or the file system would give them again at once.
 type Id = u64;
@@ -92,6 +93,9 @@ impl std::fmt::Debug for Disk {
 impl Disk {
     /// The disk below a directory; what is there now is safe.
     pub fn new(root: &Path) -> io::Result<Arc<Self>> {
+        // Every file that is known is held open; the usual soft limit of 1,024 is soon reached.
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
         let disk = Self { root: root.to_owned(), safe: Arc::default(), hook: Arc::default() };
         let seen = everything(root)?;
         note(&mut disk.safe.lock(), 0, seen);
