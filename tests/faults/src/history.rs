@@ -76,6 +76,12 @@ impl Moment {
         self.log_start
     }
 
+    /// What is deleted by now need not be there.
+    #[must_use]
+    pub fn without_deleted(self, history: &History) -> Self {
+        Self { lives: history.lives.clone(), ..self }
+    }
+
     /// What lies before this place in the log need not be there: old files have been deleted.
     #[must_use]
     pub fn in_log_from(self, log_start: i64) -> Self {

@@ -64,6 +64,7 @@ impl Outages {
         disk.cut(how, random, image.path()).unwrap();
         // Asked last: what is deleted by now need not be there.
         let log_start = store.map_or(0, |store| store.min_physical_offset()).max(self.log_start);
+        let moment = moment.without_deleted(&self.history.lock());
         let what = format!("{}, cut {} at {at}, {how:?}", self.name, cases.len());
         cases.push(Case { image, moment: moment.in_log_from(log_start), what });
     }

@@ -267,8 +267,9 @@ impl ConsumeQueue {
         self.deleted.load(Ordering::SeqCst)
     }
 
-    /// The topic was deleted.
+    /// The topic was deleted: from now on nothing is written here, not even by a flush that is at it.
     pub(crate) fn set_deleted(&self) {
+        let _state = self.state.lock();
         self.deleted.store(true, Ordering::SeqCst);
     }
 
@@ -583,6 +584,7 @@ impl ConsumeQueue {
     }
 
     fn file(&self, state: &mut State, start: i64) -> io::Result<Arc<QueueFile>> {
+        self.check_deleted()?;
         state.used = true;
         if let Some(open) = &state.open
             && open.start == start
@@ -603,6 +605,14 @@ impl ConsumeQueue {
         }
         state.unsynced = Some(start);
         self.file(state, start)
+    }
+
+    /// A file that is opened now would be made anew, in the place of the topic's next life.
+    fn check_deleted(&self) -> io::Result<()> {
+        if self.is_deleted() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the topic was deleted"));
+        }
+        Ok(())
     }
 
     fn write_out(&self, state: &mut State) -> io::Result<()> {

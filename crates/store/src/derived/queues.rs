@@ -174,6 +174,7 @@ impl Queues {
             match queue.flush(sync && !at_once) {
                 Ok(false) => {}
                 Ok(true) => still_active.push(queue),
+                Err(_) if queue.is_deleted() => {}
                 Err(error) => {
                     still_active.push(queue);
                     result = Err(error);
