@@ -138,6 +138,9 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// What is where no entry was written.
+    const NONE: Self = Self { hash: 0, physical_offset: 0, seconds: 0, previous: 0 };
+
     fn from_bytes(bytes: [u8; ENTRY_LEN as usize]) -> Self {
         let [h0, h1, h2, h3, o0, o1, o2, o3, o4, o5, o6, o7, s0, s1, s2, s3, p0, p1, p2, p3] = bytes;
         let previous = i32::from_be_bytes([p0, p1, p2, p3]);
@@ -323,10 +326,7 @@ impl IndexFile {
     /// Forgets the entries of records at or behind `limit`. Everything below it was synced; what lies
     /// behind it may be there in part. Returns how many entries are left.
     pub(crate) fn truncate(&mut self, limit: i64) -> io::Result<u32> {
-        let is_kept = |entry: Entry| {
-            entry != Entry { hash: 0, physical_offset: 0, seconds: 0, previous: 0 }
-                && (0..limit).contains(&entry.physical_offset)
-        };
+        let is_kept = |entry: Entry| entry != Entry::NONE && (0..limit).contains(&entry.physical_offset);
         let (mut low, mut high) = (1, self.header.count);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -354,10 +354,20 @@ impl IndexFile {
     /// entry or half an entry, so nothing of it is followed: slots that lead there are looked for anew.
     fn cut(&mut self, count: u32) {
         let mut lost = HashSet::new();
+        let mut behind = self.header.count;
         for slot in 0..self.shape.slots {
-            if u32::from_be_bytes(self.table.read(self.shape.slot_at(slot))) >= count {
+            let number = u32::from_be_bytes(self.table.read(self.shape.slot_at(slot)));
+            if number >= count {
+                behind = behind.max(number.saturating_add(1));
                 self.write_slot(slot, 0);
                 lost.insert(slot);
+            }
+        }
+        // After the next crash they would be taken for entries of that time. What is zero is left alone: it
+        // may have no space on the disk.
+        for number in count..behind.min(self.shape.entries) {
+            if self.entry(number) != Entry::NONE {
+                self.write_entry(number, Entry::NONE);
             }
         }
         self.header.count = count;
