@@ -178,7 +178,7 @@ impl History {
                 }
                 if sent.life < moment.lives.get(&queue.0).copied().unwrap_or_default() {
                     verdict.returned.push(key);
-                } else if sent.dead {
+                } else if sent.dead && found.position >= moment.log_start {
                     verdict.revived.push(key);
                 }
                 *seen.entry(key).or_default() += 1;
