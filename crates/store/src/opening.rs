@@ -193,16 +193,17 @@ impl Core {
     }
 }
 
-/// Where the checkpoint says that a record begins up to which everything was synced; else the beginning
-/// of the newest file that began before.
+/// Behind the record up to which, as the checkpoint says, everything was synced; else the beginning of the
+/// newest file that began before.
 pub(crate) fn synced_until(log: &CommitLog, marks: &Marks) -> Option<u64> {
     let offset = u64::try_from(marks.queue_offset).ok()?;
     // Both numbers must speak of the same record: either may be damaged.
     if offset > 0
         && let Some(file) = log.files().at(offset)
-        && record_at(&file, offset).is_some_and(|view| view.store_timestamp() == marks.queue_timestamp)
+        && let Some(view) = record_at(&file, offset)
+        && view.store_timestamp() == marks.queue_timestamp
     {
-        return Some(offset);
+        return Some(offset + view.size() as u64);
     }
     let before = marks.log_timestamp.min(marks.queue_timestamp).saturating_sub(CHECKPOINT_SLACK_MS);
     let began_before = |file: &MappedFile| {

@@ -350,13 +350,20 @@ impl Store {
         let core = &self.core;
         Roster::delete(&core.config.root_dir)?;
         let removed = {
-            // Keeps new offsets from being assigned and old records from being dispatched meanwhile.
+            // Keeps new offsets from being assigned until the files are gone: a queue of the topic's next
+            // life has the same ones.
             let _appender = core.log.appender();
-            let _turn = core.dispatcher.pause();
-            core.queues.remove(topic)
+            if core.log.failure().is_none() {
+                // Without the sync, earlier records may wait to be dispatched, and would be in that life.
+                core.log.sync().doing("sync", core.log.files().dir())?;
+            }
+            let (log, queues, index) = (&core.log, &core.queues, core.index.as_ref());
+            let _turn = core.dispatcher.pause_at(log, queues, index, core.readable_end());
+            let removed = core.queues.remove(topic);
+            core.queues.delete_files(topic)?;
+            removed
         };
         core.dispatch_missed();
-        core.queues.delete_files(topic)?;
         // Recovery must not find the topic's records again: it would make the queues anew.
         core.save_checkpoint()?;
         Ok(removed.len())

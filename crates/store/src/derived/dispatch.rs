@@ -141,9 +141,17 @@ impl Dispatcher {
         self.gaps.load(Ordering::Relaxed)
     }
 
-    /// Keeps everybody from dispatching.
-    pub(crate) fn pause(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock()
+    /// Dispatches up to `limit`, and then keeps everybody from dispatching more.
+    pub(crate) fn pause_at(
+        &self,
+        log: &CommitLog,
+        queues: &Queues,
+        index: Option<&Index>,
+        limit: u64,
+    ) -> MutexGuard<'_, ()> {
+        let turn = self.turn.lock();
+        self.drain_to(log, queues, index, limit);
+        turn
     }
 
     /// Dispatches up to `limit`, which is asked again until there is nothing left.

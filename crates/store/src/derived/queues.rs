@@ -27,8 +27,8 @@ const MANY: usize = 64;
 
 /// Threads that wait for the file system at a start with very many queues.
 const THREADS: usize = 8;
-/// Queues that are not worth a second thread.
-const FEW: usize = 1_000;
+/// Topics or queues that are worth them.
+const MANY_TO_OPEN: usize = 1_000;
 
 type Topics = HashMap<Arc<str>, HashMap<i32, Arc<ConsumeQueue>>>;
 
@@ -70,18 +70,17 @@ impl Queues {
             active: Mutex::default(),
             flushing: Mutex::default(),
         };
-        for (topic, _) in directories(&queues.dir)? {
-            for (name, _) in directories(&queues.dir.join(&topic))? {
-                if let Ok(id) = name.parse::<i32>() {
-                    queues.get_or_create(&topic, id);
-                }
-            }
-        }
         let intact = AtomicBool::new(true);
         let checkpoint = Mutex::new(checkpoint);
-        queues.each(|queue| {
-            let is_intact = queue.load(&checkpoint, roster.row(queue.topic(), queue.id()))?;
-            intact.fetch_and(is_intact, Ordering::Relaxed);
+        side_by_side(&directories(&queues.dir)?, |(topic, dir)| {
+            for (name, _) in directories(dir)? {
+                if let Ok(id) = name.parse::<i32>()
+                    && let Some(queue) = queues.get_or_create(topic, id)
+                {
+                    let is_intact = queue.load(&checkpoint, roster.row(topic, id))?;
+                    intact.fetch_and(is_intact, Ordering::Relaxed);
+                }
+            }
             Ok(())
         })?;
         Ok((queues, intact.into_inner()))
@@ -127,7 +126,7 @@ impl Queues {
 
     /// Forgets all units whose records begin at or behind `limit`. Queues without any other are gone.
     pub(crate) fn truncate(&self, limit: u64) -> Result<(), StoreError> {
-        self.each(|queue| queue.truncate(limit))
+        side_by_side(&self.all(), |queue| queue.truncate(limit))
     }
 
     /// Keeps offsets whose records were damaged from being given again.
@@ -137,19 +136,6 @@ impl Queues {
                 self.activate(&queue);
             }
         }
-    }
-
-    /// Does something with each queue that waits for the file system; with very many, side by side.
-    fn each(&self, work: impl Fn(&ConsumeQueue) -> Result<(), StoreError> + Sync) -> Result<(), StoreError> {
-        let queues = self.all();
-        let part = queues.len().div_ceil(THREADS).max(FEW);
-        thread::scope(|scope| {
-            let run = |part: &[Arc<ConsumeQueue>]| part.iter().try_for_each(|queue| work(queue));
-            let parts: Vec<_> = queues.chunks(part).map(|part| scope.spawn(move || run(part))).collect();
-            let ended =
-                parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            ended.fold(Ok(()), Result::and)
-        })
     }
 
     /// The queue needs flushing.
@@ -219,6 +205,23 @@ impl Queues {
         self.of_batches.write().remove(topic);
         Ok(())
     }
+}
+
+/// Does something with each that waits for the file system; with very many in several threads.
+fn side_by_side<T: Sync>(
+    all: &[T],
+    work: impl Fn(&T) -> Result<(), StoreError> + Sync,
+) -> Result<(), StoreError> {
+    let run = |part: &[T]| part.iter().try_for_each(&work);
+    if all.len() < MANY_TO_OPEN {
+        return run(all);
+    }
+    thread::scope(|scope| {
+        let parts = all.chunks(all.len().div_ceil(THREADS));
+        let threads: Vec<_> = parts.map(|part| scope.spawn(|| run(part))).collect();
+        let ended = threads.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        ended.fold(Ok(()), Result::and)
+    })
 }
 
 /// Whether a topic can name a directory without leaving ours. The broker allows far less; this is the

@@ -166,8 +166,6 @@ fn act(lab: &Lab, store: Arc<Store>, model: &mut Model, step: usize, act: Act) -
             model.vouched = store.max_physical_offset();
         }
         Act::DeleteTopic(topic) => {
-            // The record at which the checkpoint stands is put again, deleted or not.
-            send(&store, "Stays", 0, "");
             store.delete_topic(TOPICS[topic]).unwrap();
             model.queues.retain(|(other, _), _| *other != topic);
             model.vouched = store.max_physical_offset();
