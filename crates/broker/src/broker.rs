@@ -221,6 +221,7 @@ fn store_config(config: &BrokerConfig, delays: &DelayLevels, clock: &Clock) -> S
         flush_least_pages: config.flush_commit_log_least_pages as u64,
         flush_thorough_interval_ms: config.flush_commit_log_thorough_interval as u64,
         queue_flush_interval_ms: config.flush_interval_consume_queue as u64,
+        checkpoint_interval_ms: config.flush_consume_queue_thorough_interval as u64,
         max_message_size: config.max_message_size as usize,
         retention: config.retention(),
         index_enable: config.message_index_enable,

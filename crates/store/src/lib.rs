@@ -35,6 +35,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod appending;
 mod config;
 mod derived;
 mod disk;
@@ -48,6 +49,7 @@ mod progress;
 mod read;
 mod retention;
 mod store;
+mod upkeep;
 
 pub use config::{Clock, DelayLevels, FlushMode, Retention, StoreConfig};
 pub use derived::{

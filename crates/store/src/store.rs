@@ -2,11 +2,9 @@
 //!
 //! Locks, in the order in which they are taken: checkpoint, flush of the queues, append lock
 //! (`CommitLog::appender`), dispatch lock (`Dispatcher`), table of queues, one queue; index. None is held
-//! while a callback of another crate
-//! runs, except the dispatch lock while arrivals are announced.
+//! while a callback of another crate runs, except the dispatch lock while arrivals are announced.
 
 use std::{
-    borrow::Cow,
     fs,
     net::SocketAddr,
     sync::{
@@ -14,17 +12,15 @@ use std::{
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rmq_proto::message::{Record, RecordView, flags, properties, property, record};
+use rmq_proto::message::{RecordView, record};
 
 use crate::{
     config::{FlushMode, Retention, StoreConfig},
     derived::{
-        consume_queue::ConsumeQueue,
         dispatch::{Dispatcher, OnArrival, unit_of},
         index::{self, Index},
         queue_file::Unit,
@@ -33,18 +29,13 @@ use crate::{
     },
     disk::{Disk, Usage},
     error::{AppendError, FlushFailed, IoContext, StoreError},
-    fault,
-    file::{
-        checkpoint::{Checkpoint, Marks},
-        lock::{self, DirLock},
-    },
+    file::{checkpoint::Checkpoint, lock::DirLock},
     log::{
         commit_log::CommitLog,
         flush::{self, Bell},
     },
     opening,
     read::{Boundary, Filter, Query, ReadLimits, ReadOutcome, ReadStatus, Reader},
-    retention::{self, Occasion},
 };
 
 /// Runs of [`Store::clean`] that an operator's wish lasts, as in Java.
@@ -127,15 +118,6 @@ pub(crate) struct Core {
     pub(crate) cleaned_below: AtomicU64,
     /// Runs that still delete expired files since an operator asked.
     pub(crate) asked_runs: AtomicU32,
-}
-
-/// An encoded record that waits for its place.
-struct Draft {
-    bytes: Vec<u8>,
-    topic: String,
-    queue_id: i32,
-    /// Half and rolled back messages have no queue.
-    queue: Option<Arc<ConsumeQueue>>,
 }
 
 impl Store {
@@ -430,132 +412,8 @@ impl Drop for Store {
 }
 
 impl Core {
-    fn check_closed(&self) -> Result<(), AppendError> {
-        if self.closed.load(Ordering::SeqCst) {
-            return Err(AppendError::Closed);
-        }
-        Ok(())
-    }
-
-    fn check_writable(&self) -> Result<(), AppendError> {
-        self.check_closed()?;
-        self.log.check_failure()?;
-        self.disk.check()
-    }
-
-    /// Encodes a record, as far as that goes without its place.
-    fn draft(&self, new: NewRecord) -> Result<Draft, AppendError> {
-        self.check_writable()?;
-        let limit = self.config.max_message_size;
-        if new.body.len() > limit {
-            return Err(AppendError::BodyTooLarge { size: new.body.len(), limit });
-        }
-        let queue =
-            if flags::is_queued(new.sys_flag) { Some(self.queue(&new.topic, new.queue_id)?) } else { None };
-        let properties = match self.config.append_whole_crc {
-            true => record::with_room_for_crc(&without_crc(&new.properties)).into(),
-            false => new.properties,
-        };
-        let record = Record {
-            topic: &new.topic,
-            queue_id: new.queue_id,
-            flag: new.flag,
-            queue_offset: 0,
-            physical_offset: 0,
-            sys_flag: new.sys_flag,
-            born_timestamp: new.born_timestamp,
-            born_host: new.born_host,
-            store_timestamp: 0,
-            store_host: new.store_host,
-            reconsume_times: new.reconsume_times,
-            prepared_transaction_offset: new.prepared_transaction_offset,
-            body: &new.body,
-            properties: &properties,
-        };
-        Ok(Draft { bytes: record.encode()?, topic: new.topic, queue_id: new.queue_id, queue })
-    }
-
-    fn queue(&self, topic: &str, id: i32) -> Result<Arc<ConsumeQueue>, AppendError> {
-        self.queues
-            .get_or_create(topic, id)
-            .ok_or_else(|| AppendError::Illegal(format!("there can be no queue {id} of a topic `{topic}`")))
-    }
-
-    /// Gives drafts their places and writes them, all or none.
-    fn append(&self, mut drafts: impl AsMut<[Draft]>) -> Result<Vec<Appended>, AppendError> {
-        let appended = self.append_locked(drafts.as_mut()).inspect_err(|error| self.refused(error))?;
-        self.appended();
-        Ok(appended)
-    }
-
-    /// An append found the disk full before the next look at it.
-    fn refused(&self, error: &AppendError) {
-        if let AppendError::DiskFull(why) = error {
-            self.disk.ran_out(why);
-        }
-    }
-
-    fn append_locked(&self, drafts: &mut [Draft]) -> Result<Vec<Appended>, AppendError> {
-        let mut appender = self.log.appender()?;
-        // Asked under the lock: what is appended after this is synced by close.
-        self.check_closed()?;
-        let size = drafts.iter().map(|draft| draft.bytes.len()).sum();
-        let mut at = appender.place(size)? as i64;
-        for draft in drafts.iter_mut() {
-            self.renew_queue(draft)?;
-        }
-        let now = self.config.clock.now_ms();
-        let mut appended = Vec::with_capacity(drafts.len());
-        for draft in drafts.iter_mut() {
-            let size = draft.bytes.len() as i32;
-            let place = Appended {
-                physical_offset: at,
-                size,
-                // Java: half and rolled back messages have the offset 0.
-                queue_offset: draft.queue.as_ref().map_or(0, |queue| queue.take_next()),
-                store_timestamp: now,
-                end: at + i64::from(size),
-            };
-            record::place(&mut draft.bytes, place.queue_offset, at, now);
-            if self.config.append_whole_crc {
-                record::seal(&mut draft.bytes);
-            }
-            at = place.end;
-            appended.push(place);
-        }
-        let written = match &*drafts {
-            [one] => appender.write(&one.bytes, now),
-            many => {
-                let all: Vec<&[u8]> = many.iter().map(|draft| &draft.bytes[..]).collect();
-                appender.write(&all.concat(), now)
-            }
-        };
-        if written.is_err() {
-            // Nobody else has taken offsets meanwhile: the append lock is still held.
-            let queues = drafts.iter().filter_map(|draft| draft.queue.as_ref());
-            queues.for_each(|queue| queue.give_back_next());
-        }
-        written.map(|()| appended)
-    }
-
-    /// The topic may have been deleted since the draft was made.
-    fn renew_queue(&self, draft: &mut Draft) -> Result<(), AppendError> {
-        if draft.queue.as_ref().is_some_and(|queue| queue.is_deleted()) {
-            draft.queue = Some(self.queue(&draft.topic, draft.queue_id)?);
-        }
-        Ok(())
-    }
-
-    /// Makes appended records visible and gets them flushed.
-    fn appended(&self) {
-        self.flush_bell.ring();
-        if self.config.flush != FlushMode::Sync {
-            self.dispatch();
-        }
-    }
-
     /// Dispatches up to the readable end. Java 5.5 shows records only after the sync in SYNC_FLUSH.
-    fn dispatch(&self) {
+    pub(crate) fn dispatch(&self) {
         let limit = || self.readable_end();
         self.dispatcher.drain(&self.log, &self.queues, self.index.as_ref(), limit);
         self.queue_bell.ring();
@@ -563,14 +421,14 @@ impl Core {
 
     /// Dispatches what was appended while somebody held the dispatcher for something else: whoever
     /// appended has relied on a holder that dispatches.
-    fn dispatch_missed(&self) {
+    pub(crate) fn dispatch_missed(&self) {
         fence(Ordering::SeqCst);
         if (self.dispatcher.done().get() as u64) < self.readable_end() {
             self.dispatch();
         }
     }
 
-    fn readable_end(&self) -> u64 {
+    pub(crate) fn readable_end(&self) -> u64 {
         match self.config.flush {
             FlushMode::Sync => self.log.flushed().get() as u64,
             FlushMode::Async { .. } => self.log.end(),
@@ -593,159 +451,6 @@ impl Core {
         self.queue_bell.ring();
         Some(outcome)
     }
-
-    /// Writes queues to their files and advances the checkpoint, while there is anything to do.
-    fn keep_queues(&self) {
-        let interval = Duration::from_millis(self.config.queue_flush_interval_ms);
-        let checkpoint_interval = Duration::from_millis(self.config.checkpoint_interval_ms);
-        let mut last_checkpoint = Instant::now();
-        let mut last_error = None;
-        while self.queue_bell.wait() {
-            if !self.queue_bell.pause(interval) {
-                return;
-            }
-            // What was read is in the page cache; it need not count as memory of the process too.
-            self.log.files().all().iter().for_each(|file| file.release_memory());
-            let is_due = last_checkpoint.elapsed() >= checkpoint_interval;
-            let flushed = if is_due {
-                last_checkpoint = Instant::now();
-                self.save_checkpoint()
-            } else {
-                self.queues.flush(false)
-            };
-            let lacks_index = self.dispatcher.make_up_index(&self.log, self.index.as_ref());
-            self.dispatch_missed();
-            if lacks_index || !matches!(flushed, Ok(false)) {
-                self.queue_bell.ring();
-            }
-            let error = flushed.err().map(|error| error.to_string());
-            // Each second the same would be said again.
-            if last_error != error {
-                match &error {
-                    Some(error) => tracing::error!(error, "queues can't be written; they stay in memory"),
-                    None => tracing::info!("queues can be written again"),
-                }
-                last_error = error;
-            }
-        }
-    }
-
-    /// Syncs queues and index, then says so in the checkpoint. True if there is more to do later.
-    pub(crate) fn save_checkpoint(&self) -> Result<bool, StoreError> {
-        // Held throughout: one of two that save at once would not wait for the syncs of the other.
-        let mut checkpoint = self.checkpoint.lock();
-        let (queue_offset, queue_timestamp) = self.dispatcher.last();
-        let log_timestamp = self.log.last_timestamp();
-        let more = self.queues.flush(true)?;
-        let index_timestamp = self.index.as_ref().map(Index::sync).transpose()?;
-        if self.log.failure().is_some() {
-            return Ok(more);
-        }
-        // The checkpoint must not be ahead of the log.
-        self.log.sync().doing("sync", self.log.files().dir())?;
-        let before = checkpoint.marks();
-        let marks = Marks {
-            log_timestamp,
-            queue_timestamp,
-            index_timestamp: index_timestamp.unwrap_or(before.index_timestamp),
-            queue_offset,
-            ..before
-        };
-        checkpoint.save(marks)?;
-        Ok(more)
-    }
-
-    fn clean(&self) {
-        if self.log.failure().is_some() {
-            // Nothing new comes, so nothing has to go; and the disk would refuse that too.
-            return;
-        }
-        let Usage { used_percent, .. } = self.disk.look();
-        let (retention, is_full) = (self.disk.retention(), self.disk.full().is_some());
-        let asked =
-            self.asked_runs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |runs| runs.checked_sub(1));
-        let now_ms = self.config.clock.now_ms();
-        let reason = retention.reason(Occasion { used_percent, is_full, is_asked: asked.is_ok(), now_ms });
-        if let Err(error) = self.delete_files(&retention, reason, now_ms) {
-            tracing::error!(%error, "expired files can't be deleted");
-        }
-        if is_full {
-            // Appends come again as soon as there is space, not only when somebody looks.
-            self.disk.look();
-        }
-    }
-
-    fn delete_log_files(&self, new_start: u64, reason: retention::Reason) -> Result<(), StoreError> {
-        // Queues whose records all go must be on disk first: nothing could bring their offsets back.
-        match self.save_checkpoint() {
-            // On a full disk that may be impossible before there is space again.
-            Err(error) if reason != retention::Reason::Forced => return Err(error),
-            _ => {}
-        }
-        let deleted = self.log.files().delete(|file| file.end() <= new_start)?;
-        tracing::info!(deleted, ?reason, new_start, "log files are deleted");
-        Ok(())
-    }
-
-    fn delete_files(
-        &self,
-        retention: &Retention,
-        reason: retention::Reason,
-        now_ms: i64,
-    ) -> Result<(), StoreError> {
-        let new_start = retention::new_start(&self.log, retention, reason, now_ms)?;
-        if new_start > self.log.start() {
-            self.delete_log_files(new_start, reason)?;
-        }
-        let log_start = self.log.start();
-        if self.cleaned_below.load(Ordering::SeqCst) >= log_start {
-            return Ok(());
-        }
-        for queue in self.queues.all() {
-            queue.delete_before(log_start)?;
-        }
-        if let Some(index) = &self.index {
-            index.delete_before(log_start)?;
-        }
-        self.cleaned_below.store(log_start, Ordering::SeqCst);
-        Ok(())
-    }
-
-    /// Notes the queues, which are synced, to be compared at the next start.
-    pub(crate) fn note_queues(&self) -> Result<(), StoreError> {
-        Roster::write(&self.config.root_dir, &self.queues, self.log.start())
-    }
-
-    fn close(&self) -> Result<(), StoreError> {
-        // Waits for an append that is at it; later ones see that the store is closed.
-        drop(self.log.appender());
-        if self.log.failure().is_some() {
-            return Ok(());
-        }
-        fault::hit(fault::CLOSE).doing("close", &self.config.root_dir)?;
-        self.log.sync().doing("sync", self.log.files().dir())?;
-        self.dispatch();
-        let lacks_index = self.dispatcher.make_up_index(&self.log, self.index.as_ref());
-        self.save_checkpoint()?;
-        self.note_queues()?;
-        // Java trusts queues and index without an abort file, so it goes only if they have everything.
-        if self.dispatcher.done().get() as u64 == self.log.end() && !lacks_index {
-            lock::remove_abort(&self.config.root_dir)?;
-        }
-        Ok(())
-    }
-}
-
-/// Stored properties without the CRC of another record that a message was taken from.
-fn without_crc(properties: &[u8]) -> Cow<'_, [u8]> {
-    let text = String::from_utf8_lossy(properties);
-    if properties::get(&text, property::CRC32).is_none() {
-        return Cow::Borrowed(properties);
-    }
-    let mut kept = String::with_capacity(text.len());
-    let others = properties::pairs(&text).filter(|(key, _)| *key != property::CRC32);
-    others.for_each(|(key, value)| properties::append(&mut kept, key, value));
-    Cow::Owned(kept.into_bytes())
 }
 
 /// Physical memory of the machine, bytes; 8 GiB if it does not say.

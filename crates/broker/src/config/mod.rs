@@ -190,6 +190,8 @@ table! {
     flush_commit_log_thorough_interval: i32 = 10_000, "flushCommitLogThoroughInterval", at_least(1);
     /// Milliseconds between flushes of the queues.
     flush_interval_consume_queue: i32 = 1_000, "flushIntervalConsumeQueue", at_least(1);
+    /// Milliseconds between checkpoints, up to which a crash has nothing to be recovered. Java has 60,000.
+    flush_consume_queue_thorough_interval: i32 = 10_000, "flushConsumeQueueThoroughInterval", at_least(100);
     /// Compare each body with its checksum when recovering after a crash.
     check_crc_on_recover: bool = true, "checkCRCOnRecover";
     /// Hours of the day, two digits each, at which expired files are deleted; separated by `;`.
