@@ -60,8 +60,8 @@ pub(crate) fn open(config: StoreConfig, on_arrival: OnArrival) -> Result<Core, S
     }
     let log = CommitLog::load(&config)?;
     let roster = Roster::read(&root)?;
-    // A crash may have taken back when a file was changed, but not what was written to it.
-    let unchanged = if aborted { &Roster::default() } else { &roster };
+    let nothing = Roster::default();
+    let unchanged = if aborted && !roster.is_of_this_boot() { &nothing } else { &roster };
     let (queues, queues_intact) = Queues::load(&config, &mut checkpoint, unchanged)?;
     let (index, index_intact) = match config.index_enable {
         true => Index::load(&config, &mut checkpoint).map(|(index, intact)| (Some(index), intact))?,

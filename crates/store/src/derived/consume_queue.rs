@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
-    time::UNIX_EPOCH,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
@@ -34,6 +34,9 @@ use crate::{
 
 /// Units in memory above which they are written to the file.
 const PAGE: usize = 4096;
+
+/// Longer than a tick of the clock with which kernels stamp files.
+const TICK: Duration = Duration::from_millis(20);
 
 /// What became of a unit that was put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,6 +200,8 @@ impl ConsumeQueue {
             fs::metadata(path)?.modified()
         };
         let changed = state.files.last().map(changed).and_then(Result::ok);
+        // Another change within a tick of the kernel's clock would not show.
+        let changed = changed.filter(|at| at.elapsed().is_ok_and(|since| since > TICK));
         changed.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos() as u64)
     }
 
