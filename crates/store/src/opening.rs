@@ -78,6 +78,7 @@ pub(crate) fn open(config: StoreConfig, on_arrival: OnArrival) -> Result<Core, S
         queue_bell: Default::default(),
         closed: Default::default(),
         disk: Disk::new(&config),
+        last_note: Default::default(),
         cleaned_below: Default::default(),
         asked_runs: Default::default(),
         config,
@@ -152,8 +153,7 @@ impl Core {
 
     /// The next start, should this run crash, begins here. A full disk must not keep a store from being read.
     fn note_recovery(&self) {
-        let noted = self.save_checkpoint().and_then(|_| self.note_queues());
-        if let Err(error) = noted {
+        if let Err(error) = self.save_with_roster(true) {
             tracing::warn!(%error, "the next start recovers the same again");
         }
     }

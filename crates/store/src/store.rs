@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -114,6 +115,8 @@ pub(crate) struct Core {
     pub(crate) queue_bell: Bell,
     pub(crate) closed: AtomicBool,
     pub(crate) disk: Disk,
+    /// When the queues were noted, and how long that took.
+    pub(crate) last_note: Mutex<Option<(Instant, Duration)>>,
     /// Where the log began when queues and index were last cleaned.
     pub(crate) cleaned_below: AtomicU64,
     /// Runs that still delete expired files since an operator asked.
@@ -330,8 +333,9 @@ impl Store {
     /// their files expire.
     pub fn delete_topic(&self, topic: &str) -> Result<usize, StoreError> {
         let core = &self.core;
-        Roster::delete(&core.config.root_dir)?;
         let removed = {
+            // Who saves one now has noted the topic, and must not write that later.
+            let _checkpoint = core.checkpoint.lock();
             // Keeps new offsets from being assigned until the files are gone: a queue of the topic's next
             // life has the same ones.
             let _appender = core.log.appender();
@@ -342,6 +346,7 @@ impl Store {
             let (log, queues, index) = (&core.log, &core.queues, core.index.as_ref());
             let _turn = core.dispatcher.pause_at(log, queues, index, core.readable_end());
             let removed = core.queues.remove(topic);
+            Roster::delete(&core.config.root_dir)?;
             core.queues.delete_files(topic)?;
             removed
         };

@@ -16,6 +16,9 @@ use crate::{
     store::Core,
 };
 
+/// Queues that are noted at once.
+const FEW_QUEUES: usize = 1_000;
+
 impl Core {
     /// Writes queues to their files and advances the checkpoint, while there is anything to do.
     pub(crate) fn keep_queues(&self) {
@@ -55,6 +58,12 @@ impl Core {
 
     /// Syncs queues and index, then says so in the checkpoint. True if there is more to do later.
     pub(crate) fn save_checkpoint(&self) -> Result<bool, StoreError> {
+        self.save_with_roster(false)
+    }
+
+    /// Likewise, and notes the queues, which is done anyway unless there are many and it takes more than 1 %
+    /// of the time.
+    pub(crate) fn save_with_roster(&self, always: bool) -> Result<bool, StoreError> {
         // Held throughout: one of two that save at once would not wait for the syncs of the other.
         let mut checkpoint = self.checkpoint.lock();
         let (queue_offset, queue_timestamp) = self.dispatcher.last();
@@ -64,6 +73,11 @@ impl Core {
         if self.log.failure().is_some() {
             return Ok(more);
         }
+        let (started, mut last_note) = (Instant::now(), self.last_note.lock());
+        let is_due = || last_note.is_none_or(|(at, cost)| at.elapsed() > cost * 100);
+        let noted = (always || self.queues.count() <= FEW_QUEUES || is_due())
+            .then(|| Roster::note(&self.queues, self.log.start()));
+        let note_took = started.elapsed();
         // The checkpoint must not be ahead of the log.
         self.log.sync().doing("sync", self.log.files().dir())?;
         let before = checkpoint.marks();
@@ -75,6 +89,11 @@ impl Core {
             ..before
         };
         checkpoint.save(marks)?;
+        if let Some(noted) = noted {
+            let started = Instant::now();
+            Roster::save(&self.config.root_dir, &noted)?;
+            *last_note = Some((Instant::now(), note_took + started.elapsed()));
+        }
         Ok(more)
     }
 
@@ -134,11 +153,6 @@ impl Core {
         Ok(())
     }
 
-    /// Notes the queues, which are synced, to be compared at the next start.
-    pub(crate) fn note_queues(&self) -> Result<(), StoreError> {
-        Roster::write(&self.config.root_dir, &self.queues, self.log.start())
-    }
-
     pub(crate) fn close(&self) -> Result<(), StoreError> {
         // Waits for an append that is at it; later ones see that the store is closed.
         drop(self.log.appender());
@@ -149,8 +163,7 @@ impl Core {
         self.log.sync().doing("sync", self.log.files().dir())?;
         self.dispatch();
         let lacks_index = self.dispatcher.make_up_index(&self.log, self.index.as_ref());
-        self.save_checkpoint()?;
-        self.note_queues()?;
+        self.save_with_roster(true)?;
         // Java trusts queues and index without an abort file, so it goes only if they have everything.
         if self.dispatcher.done().get() as u64 == self.log.end() && !lacks_index {
             lock::remove_abort(&self.config.root_dir)?;

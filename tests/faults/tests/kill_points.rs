@@ -167,6 +167,8 @@ fn an_interrupted_recovery_ends_as_one_that_was_not() {
             image::copy(case.image.path(), &root);
             if number % 24 == 5 {
                 damage(&root);
+                // So that the walk meets it.
+                std::fs::remove_file(root.join("checkpoint")).unwrap();
             }
             let interrupted = Arc::new(Mutex::new(None));
             let (from, sink, hits) = (root.clone(), interrupted.clone(), AtomicUsize::new(0));

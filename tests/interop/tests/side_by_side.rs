@@ -331,9 +331,11 @@ fn depends_on_the_machine(key: &str) -> bool {
 }
 
 /// Defaults that differ on purpose.
-const DELIBERATE: [&str; 1] = [
+const DELIBERATE: [&str; 2] = [
     // An asynchronous flush takes what there is: Java may leave up to 3 pages unflushed for 10 s.
     "flushCommitLogLeastPages",
+    // A checkpoint each 10 s bounds what a start after a crash has to look at.
+    "flushConsumeQueueThoroughInterval",
 ];
 
 /// What a server has a config key for, it has with Java's value; which keys it lacks is for the documentation.

@@ -186,11 +186,13 @@ impl ConsumeQueue {
         Ok(intact)
     }
 
-    /// What has to be the same at the next start. Its files must be synced.
+    /// What has to be the same at the next start.
     pub(crate) fn row(&self) -> Row {
         let state = self.state.lock();
         let (next, indexed) = (state.max, state.indexed);
-        Row { first: state.first(), next, indexed, changed_ns: self.changed_ns(&state) }
+        // Units that are only in memory are not in a file that has not changed.
+        let changed_ns = if state.tail.is_empty() { self.changed_ns(&state) } else { 0 };
+        Row { first: state.first(), next, indexed, changed_ns }
     }
 
     /// When the last file was changed, ns since the epoch; 0 if that can't be told.

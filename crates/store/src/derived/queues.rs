@@ -124,6 +124,11 @@ impl Queues {
         topics.values().flat_map(HashMap::values).cloned().collect()
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.topics.read().values().map(HashMap::len).sum()
+    }
+
     /// Forgets all units whose records begin at or behind `limit`. Queues without any other are gone.
     pub(crate) fn truncate(&self, limit: u64) -> Result<(), StoreError> {
         side_by_side(&self.all(), |queue| queue.truncate(limit))

@@ -1,8 +1,8 @@
 //! `queues`: which queues there were, and how long each was. A file of our own; Java does not look at it.
 //!
 //! A queue whose directory was deleted, or whose files were cut, looks like one that was always so. Then its
-//! offsets would begin anew, while consumers go on where they were. So the store notes the queues when it is
-//! opened and closed, and compares when it is opened.
+//! offsets would begin anew, while consumers go on where they were. So the store notes the queues with each
+//! checkpoint, and compares when it is opened.
 //!
 //! ```text
 //! queues 1 <log start> <boot id of the machine>
@@ -100,8 +100,8 @@ impl Roster {
         Some(Self { log_start: log_start.parse().ok()?, boot: boot.to_owned(), rows })
     }
 
-    /// Writes down the queues as they are. Their files and the log must be synced.
-    pub(crate) fn write(root: &Path, queues: &Queues, log_start: u64) -> Result<(), StoreError> {
+    /// The queues as they are, to be saved once the log is synced as far as it is now.
+    pub(crate) fn note(queues: &Queues, log_start: u64) -> String {
         let mut text = format!("queues 1 {log_start} {}\n", boot_id());
         for queue in queues.all() {
             // A name with a line break is possible in the log only, and not worth a format. Light queues get
@@ -114,10 +114,15 @@ impl Roster {
         }
         let crc = crc32fast::hash(text.as_bytes());
         let _ = writeln!(text, "crc32 {crc:08x}");
+        text
+    }
+
+    /// Writes what was noted.
+    pub(crate) fn save(root: &Path, noted: &str) -> Result<(), StoreError> {
         let (path, fresh) = (path(root), root.join("queues.tmp"));
         let replace = || -> io::Result<()> {
             let mut file = File::create(&fresh)?;
-            file.write_all(text.as_bytes())?;
+            file.write_all(noted.as_bytes())?;
             fault::sync_file(&file)?;
             fs::rename(&fresh, &path)
         };
@@ -193,7 +198,7 @@ mod tests {
         let before = queues(&dir);
         fill(&before, "T", 3);
         fill(&before, "name with spaces", 2);
-        Roster::write(dir.path(), &before, 0).unwrap();
+        Roster::save(dir.path(), &Roster::note(&before, 0)).unwrap();
         let roster = Roster::read(dir.path()).unwrap();
         assert_eq!(roster.lost(&before, 0), None);
         let after = queues(&dir);
@@ -208,7 +213,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let before = queues(&dir);
         fill(&before, "T", 3);
-        Roster::write(dir.path(), &before, 0).unwrap();
+        Roster::save(dir.path(), &Roster::note(&before, 0)).unwrap();
         let good = fs::read(path(dir.path())).unwrap();
         for byte in 0..good.len() - 1 {
             let mut bytes = good.clone();
