@@ -222,7 +222,7 @@ impl Dispatcher {
         let stored = view.properties();
         // Java keeps inner batches in queues of another kind.
         if flags::is_queued(view.sys_flag()) && view.sys_flag() & flags::INNER_BATCH == 0 {
-            let unit = unit_of(view, &self.delay_levels);
+            let unit = decoded_unit(view, &topic, &stored, &self.delay_levels);
             let put = put(queues, &topic, view.queue_id(), view.queue_offset(), unit);
             match put {
                 Put::AddedBehindGap => self.gaps.fetch_add(1, Ordering::Relaxed),
@@ -255,7 +255,7 @@ impl Dispatcher {
         if let Some(index) = index {
             let mut gap = self.index_gap.lock();
             if gap.is_none()
-                && let Err(error) = put_keys(index, view)
+                && let Err(error) = put_keys(index, view, &topic, &stored)
             {
                 tracing::error!(%error, "the index can't be written; what it lacks is made up for later");
                 *gap = Some(Gap { first: view.physical_offset(), before: self.last_dispatched() });
@@ -291,11 +291,15 @@ impl Dispatcher {
 
 /// A record's entry in its queue.
 pub(crate) fn unit_of(view: &RecordView<'_>, levels: &DelayLevels) -> Unit {
-    let stored = view.properties();
+    decoded_unit(view, &view.topic(), &view.properties(), levels)
+}
+
+/// Likewise, for one whose topic and properties are decoded already.
+fn decoded_unit(view: &RecordView<'_>, topic: &str, stored: &str, levels: &DelayLevels) -> Unit {
     // Java: queue entries of delayed messages hold the time of delivery instead of a hash.
-    let code = match delay_level(&view.topic(), &stored) {
+    let code = match delay_level(topic, stored) {
         Some(level) => levels.due_ms(level, view.store_timestamp()),
-        None => properties::get(&stored, property::TAGS).map_or(0, hash::tags_code),
+        None => properties::get(stored, property::TAGS).map_or(0, hash::tags_code),
     };
     Unit { physical_offset: view.physical_offset(), size: view.size() as i32, tags_code: code }
 }
@@ -337,7 +341,9 @@ fn make_up(log: &CommitLog, index: &Index, from: u64, until: u64) -> Result<(), 
     let mut cursor = Cursor::new(log, from);
     loop {
         match cursor.step(until).doing("read", log.files().dir())? {
-            Step::Record(view) => put_keys(index, &view).doing("write", index.dir())?,
+            Step::Record(view) => {
+                put_keys(index, &view, &view.topic(), &view.properties()).doing("write", index.dir())?
+            }
             Step::Rolled => {}
             Step::End => return Ok(()),
             Step::Damaged(_) => {
@@ -351,9 +357,8 @@ fn make_up(log: &CommitLog, index: &Index, from: u64, until: u64) -> Result<(), 
     }
 }
 
-fn put_keys(index: &Index, view: &RecordView<'_>) -> io::Result<()> {
-    let (topic, stored) = (view.topic(), view.properties());
-    match keys_of(view, &topic, &stored) {
+fn put_keys(index: &Index, view: &RecordView<'_>, topic: &str, stored: &str) -> io::Result<()> {
+    match keys_of(view, topic, stored) {
         Some(keys) => index.put(&keys, view.physical_offset(), view.store_timestamp()),
         None => Ok(()),
     }

@@ -28,11 +28,11 @@ pub(crate) fn heal(
     delay_levels: &DelayLevels,
     offset: i64,
 ) -> Option<Unit> {
-    let is_right = |offset: i64, unit: &Unit| {
-        let record = log.record(unit.physical_offset as u64)?;
-        belongs(&RecordView::parse(&record).ok()?, queue, offset).then_some(())
+    let leads_there = |offset: i64, unit: &Unit| {
+        let record = log.record(unit.physical_offset as u64).unwrap_or_default();
+        RecordView::parse(&record).is_ok_and(|view| belongs(&view, queue, offset))
     };
-    let right = |offset: i64| queue.unit(offset).filter(|unit| is_right(offset, unit).is_some());
+    let right = |offset: i64| queue.unit(offset).filter(|unit| leads_there(offset, unit));
     let from = right(offset - 1).map_or_else(|| log.start(), |unit| unit.end());
     let until = right(offset + 1).map_or_else(|| log.end(), |unit| unit.physical_offset as u64);
     let mut cursor = Cursor::new(log, from);
